@@ -2,18 +2,13 @@
 //!
 //! Hot path. Packets are encoded and buffered in the form of the default parser. Another parser converts them here.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use engineio_proto::{EncodedMessage, MessageBatch, MessageEncoder};
-use socketio_proto::parser::encode_with;
+use handlers::with_converted;
 use socketio_proto::{EncodeError, Excerpt, Parser};
 
 use crate::platform::ErrorLogLimit;
-
-thread_local! {
-    static BATCH: Cell<Option<Box<MessageBatch>>> = const { Cell::new(None) };
-}
 
 /// A packet to send.
 pub(crate) struct Outgoing<'a> {
@@ -49,23 +44,10 @@ pub(crate) fn with_outgoing<R>(
 ) -> Result<R, EncodeError> {
     match parser {
         None => Ok(send(Outgoing { message, converted: None })),
-        Some(parser) => convert(&**parser, message, send),
+        Some(parser) => with_converted(&**parser, message, |message, batch| {
+            send(Outgoing { message, converted: Some(batch) })
+        }),
     }
-}
-
-/// Uses the batch of the thread, whose memory is reused. The batch is taken out of the thread-local, because the parser is
-/// the program's code.
-#[cold]
-fn convert<R>(
-    parser: &dyn Parser,
-    message: EncodedMessage<'_>,
-    send: impl FnOnce(Outgoing<'_>) -> R,
-) -> Result<R, EncodeError> {
-    let mut batch = BATCH.take().unwrap_or_default();
-    let sent = encode_with(parser, &message, &mut batch)
-        .map(|()| send(Outgoing { message, converted: Some(&batch) }));
-    BATCH.set(Some(batch));
-    sent
 }
 
 /// Logs that the parser has no form for a packet that nobody waits for.

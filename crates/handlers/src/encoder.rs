@@ -1,11 +1,14 @@
-//! One message encoder per thread, so that its buffers are reused.
+//! The encoder and the batch of messages of each thread.
 
 use std::cell::Cell;
 
-use engineio_proto::MessageEncoder;
+use engineio_proto::{EncodedMessage, MessageBatch, MessageEncoder};
+use socketio_proto::parser::encode_with;
+use socketio_proto::{EncodeError, Parser};
 
 thread_local! {
     static ENCODER: Cell<Option<Box<MessageEncoder>>> = const { Cell::new(None) };
+    static BATCH: Cell<Option<Box<MessageBatch>>> = const { Cell::new(None) };
 }
 
 /// Runs `encode` with the thread's encoder.
@@ -17,4 +20,23 @@ pub fn with_encoder<R>(encode: impl FnOnce(&mut MessageEncoder) -> R) -> R {
     let result = encode(&mut encoder);
     ENCODER.set(Some(encoder));
     result
+}
+
+/// Converts a packet to the form of `parser`, and passes the packet and its messages to `send`. The messages are in the
+/// thread's batch, whose memory is reused.
+///
+/// The batch is taken out of the thread-local like the encoder, because the parser is the program's code.
+///
+/// # Errors
+/// Returns the error of the parser. `send` is not called then.
+#[cold]
+pub fn with_converted<R>(
+    parser: &dyn Parser,
+    packet: EncodedMessage<'_>,
+    send: impl FnOnce(EncodedMessage<'_>, &MessageBatch) -> R,
+) -> Result<R, EncodeError> {
+    let mut batch = BATCH.take().unwrap_or_default();
+    let sent = encode_with(parser, &packet, &mut batch).map(|()| send(packet, &batch));
+    BATCH.set(Some(batch));
+    sent
 }

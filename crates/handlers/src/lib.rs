@@ -92,7 +92,7 @@ mod state;
 
 pub use ack::{Ack, AckSender, Acknowledge};
 pub use context::{BeforeEvent, EventKind, HandlerContext, HandlerKind, OnEvent};
-pub use encoder::with_encoder;
+pub use encoder::{with_converted, with_encoder};
 pub use error::HandlerError;
 pub use event_table::{EventHandler, EventRegistry, EventTable, Registration};
 pub use extract::{Data, EventName, Extract, RawArguments};

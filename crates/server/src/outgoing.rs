@@ -3,20 +3,16 @@
 //! Hot path. Packets are encoded in the form of the default parser. Another parser converts them here, when they are
 //! sent.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use engineio::Session;
-use engineio_proto::{EncodedMessage, MessageBatch, MessageEncoder};
+use engineio_proto::{EncodedMessage, MessageEncoder};
+use handlers::with_converted;
 use net::{LogRateLimit, PushOutcome, Pushed, SlowReaderPolicy};
-use socketio_proto::parser::{encode_shared_with, encode_with};
+use socketio_proto::parser::encode_shared_with;
 use socketio_proto::{EncodeError, EncodedEvent, Excerpt, Parser};
 
 use crate::socket::EmitError;
-
-thread_local! {
-    static BATCH: Cell<Option<Box<MessageBatch>>> = const { Cell::new(None) };
-}
 
 /// The session to which packets are sent, and the parser for them.
 #[derive(Clone, Copy)]
@@ -48,7 +44,7 @@ impl<'a> Outgoing<'a> {
         policy: SlowReaderPolicy<'_>,
     ) -> Result<PushOutcome, EmitError> {
         let Some(parser) = self.parser else { return Ok(self.session.send_with(message, policy)?) };
-        Ok(with_batch(&**parser, &message, |batch| self.session.send_batch_with(batch, policy))??)
+        Ok(with_converted(&**parser, message, |_, batch| self.session.send_batch_with(batch, policy))??)
     }
 
     /// Sends a packet that is no event. If it cannot be encoded, this is logged.
@@ -66,7 +62,7 @@ impl<'a> Outgoing<'a> {
         policy: SlowReaderPolicy<'_>,
     ) -> Result<PushOutcome, EmitError> {
         let Some(parser) = self.parser else { return Ok(self.session.try_send_with(message, policy)?) };
-        Ok(with_batch(&**parser, &message, |batch| self.session.try_send_batch_with(batch, policy))??)
+        Ok(with_converted(&**parser, message, |_, batch| self.session.try_send_batch_with(batch, policy))??)
     }
 
     /// Like [`try_send_with`](Self::try_send_with), but also returns the size of the packet in bytes with the error.
@@ -79,7 +75,7 @@ impl<'a> Outgoing<'a> {
             let length = message.max_framed_len();
             return self.session.try_send_with(message, policy).map_err(|error| (error.into(), length));
         };
-        let sent = with_batch(&**parser, &message, |batch| {
+        let sent = with_converted(&**parser, message, |_, batch| {
             let length = batch.max_framed_len();
             self.session.try_send_batch_with(batch, policy).map_err(|error| (error.into(), length))
         });
@@ -98,20 +94,6 @@ impl<'a> Outgoing<'a> {
             }
         }
     }
-}
-
-/// Converts a packet with the batch of the thread, whose memory is reused. The batch is taken out of the thread-local,
-/// because the parser is the program's code.
-#[cold]
-fn with_batch<R>(
-    parser: &dyn Parser,
-    message: &EncodedMessage<'_>,
-    send: impl FnOnce(&MessageBatch) -> R,
-) -> Result<R, EncodeError> {
-    let mut batch = BATCH.take().unwrap_or_default();
-    let sent = encode_with(parser, message, &mut batch).map(|()| send(&batch));
-    BATCH.set(Some(batch));
-    sent
 }
 
 /// Converts an event of another server. If that fails, this is logged, and the event must not be sent.
