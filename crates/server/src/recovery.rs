@@ -9,7 +9,7 @@ use engineio::Options;
 
 /// The settings of connection state recovery, see
 /// [`Builder::connection_state_recovery`](crate::Builder::connection_state_recovery). The first two have the names and
-/// defaults of Node. The others are limits of one namespace; each one names what it protects against.
+/// defaults of Node. The limits are those of one namespace; each one names what it protects against.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,6 +29,9 @@ pub struct ConnectionStateRecovery {
     /// Whether a client that recovers its session passes without the middlewares of the namespace. If `false`, they run
     /// before the client gets anything that it has missed. Default true.
     pub skip_middlewares: bool,
+    /// The names of the namespaces whose clients can recover their sessions. `None` for all of them, which is the default.
+    /// In the other namespaces, events have no offset, and nothing is kept.
+    pub namespaces: Option<Vec<String>>,
     /// The maximum size of the log of events of one namespace, in bytes, with the server's own memory for each event. At
     /// the limit, the oldest events are dropped: a client that has missed one of them is not recovered. Protects against
     /// programs that send much within
@@ -59,6 +62,7 @@ impl Default for ConnectionStateRecovery {
         Self {
             max_disconnection_duration: Duration::from_secs(120),
             skip_middlewares: true,
+            namespaces: None,
             max_log_bytes: 16 * 1024 * 1024,
             max_sessions: 100_000,
             max_session_bytes: 64 * 1024 * 1024,
@@ -72,6 +76,8 @@ impl Default for ConnectionStateRecovery {
 /// The settings of a server, and what they are for each namespace.
 pub(crate) struct RecoverySettings {
     pub(crate) skip_middlewares: bool,
+    /// `None` for all.
+    namespaces: Option<Vec<String>>,
     options: RecoveryOptions,
 }
 
@@ -89,13 +95,16 @@ impl ConnectionStateRecovery {
         options.max_left_rooms = self.max_left_rooms;
         options.max_missed_events = self.max_missed_events;
         options.max_missed_bytes = self.max_missed_bytes.min(engine.max_write_buffer_size);
-        RecoverySettings { skip_middlewares: self.skip_middlewares, options }
+        RecoverySettings { skip_middlewares: self.skip_middlewares, namespaces: self.namespaces, options }
     }
 }
 
 impl RecoverySettings {
     /// Enables recovery in the adapter of a new namespace. Returns whether it is enabled.
     pub(crate) fn enable(&self, namespace: &str, adapter: &dyn Adapter, host: Weak<dyn Host>) -> bool {
+        if self.namespaces.as_ref().is_some_and(|names| names.iter().all(|name| name != namespace)) {
+            return false;
+        }
         let mut options = self.options.clone();
         if let Err(error) = getrandom::fill(&mut options.random) {
             tracing::error!(%error, namespace, "cannot get random bytes for connection state recovery");

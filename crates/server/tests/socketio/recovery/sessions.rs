@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidewire_server::{EmitError, Namespace, Value};
+use tidewire_server::{ConnectionStateRecovery, EmitError, Namespace, Server, Value};
 
 use super::client::{Recovering, recoverable};
-use crate::support::{Client, soon, until};
+use crate::support::{Client, serve, soon, until};
 
 #[tokio::test]
 async fn a_recovered_socket_has_the_id_the_rooms_and_the_data_of_the_former_one() {
@@ -33,6 +33,26 @@ async fn a_recovered_socket_has_the_id_the_rooms_and_the_data_of_the_former_one(
         assert_eq!(rooms, [former.id().as_str(), "a"]);
         let data: Value = socket.data().unwrap();
         assert_eq!(data, former.data::<Value>().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn recovery_may_be_limited_to_some_namespaces() {
+    let recovery = ConnectionStateRecovery {
+        namespaces: Some(vec!["/chat".into()]),
+        ..ConnectionStateRecovery::default()
+    };
+    let io = Server::builder().connection_state_recovery(recovery).build();
+    let address = serve(&io).await;
+    for (name, is_recoverable) in [("/", false), ("/news", false), ("/chat", true)] {
+        let namespace = io.of(name);
+        let mut client = Client::open(address).await;
+        client.send(&format!("40{name},")).await;
+        let response = client.recv().await.expect("a response");
+        assert_eq!(response.contains(r#""pid":"#), is_recoverable, "{name}: {response}");
+        namespace.emit("event", ());
+        let event = client.recv().await.expect("an event");
+        assert_eq!(!event.ends_with(r#"["event"]"#), is_recoverable, "{name}: {event}");
     }
 }
 
