@@ -8,18 +8,43 @@ import { serverForTests } from "../support/suite.js";
 import { next } from "../support/wait.js";
 import { Conversation } from "../support/websocket.js";
 
-describe("the page at /", () => {
+describe("the pages", () => {
   const server = serverForTests(startApplication);
+  const paths = ["/", "/chat/", "/tracking/", "/game/", "/playground/"];
 
-  it("is HTML that says what is served", async () => {
-    const answer = await request(server.url);
-    assert.equal(answer.status, 200);
-    assert.match(answer.headers["content-type"], /^text\/html/);
-    for (const part of [/^<!doctype html>/i, /\/socket\.io\//, /\/ws/]) assert.match(answer.body, part);
+  it("are HTML, and their files exist", async () => {
+    for (const path of paths) {
+      const page = await request(`${server.url}${path}`);
+      assert.equal(page.status, 200, path);
+      assert.match(page.headers["content-type"], /^text\/html/);
+      assert.match(page.body, /^<!doctype html>/i);
+      const files = [...page.body.matchAll(/(?:href|src)="(\/[^"]*)"/g)].map(([, file]) => file);
+      assert.ok(files.length > 8, path);
+      for (const file of files) assert.equal((await request(`${server.url}${file}`)).status, 200, file);
+    }
   });
 
-  it("is the only one", async () => {
+  it("are the only ones", async () => {
     assert.equal((await request(`${server.url}/no-such-page`)).status, 404);
+  });
+
+  it("may do nothing but load files of the server and connect", async () => {
+    const { headers } = await request(server.url);
+    assert.match(headers["content-security-policy"], /^default-src 'none'; script-src 'self'; style-src 'self';/);
+  });
+
+  it("and what they connect to do not exist with --no-demo", async () => {
+    const plain = await startApplication({ args: ["--no-demo"] });
+    for (const path of [...paths, "/pages/theme.js"]) {
+      assert.equal((await request(`${plain.url}${path}`)).status, 404, path);
+    }
+    for (const namespace of ["/chat", "/tracking", "/game", "/figures", "/playground"]) {
+      const socket = io(plain.url + namespace, { reconnection: false });
+      const [error] = await next(socket, "connect_error");
+      assert.equal(error.message, "Invalid namespace", namespace);
+      socket.disconnect();
+    }
+    await plain.stop();
   });
 });
 

@@ -86,6 +86,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR", env = "TIDEWIRE_CLIENT_FILES")]
     pub(crate) client_files: Option<PathBuf>,
 
+    /// Do not serve the pages (chat, tracking, game, playground) and what they connect to
+    #[arg(long, env = "TIDEWIRE_NO_DEMO")]
+    pub(crate) no_demo: bool,
+
     /// Do not compress messages on /ws, even if the client offers compression
     #[arg(long, env = "TIDEWIRE_NO_WS_COMPRESSION")]
     pub(crate) no_ws_compression: bool,

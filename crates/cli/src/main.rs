@@ -3,6 +3,7 @@
 mod application;
 mod args;
 mod browser_client;
+mod demo;
 mod log;
 mod output;
 mod serve;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
-use axum::response::{Html, Response};
-use axum::routing::{any, get};
+use axum::response::Response;
+use axum::routing::any;
 use tidewire::server::{
     AddressLimits, ClientFiles, Cors, ForwardedHeader, MemoryBudget, Server, ServerTls, TrustedProxies,
 };
@@ -25,6 +25,7 @@ use tower::Layer;
 use crate::application;
 use crate::args::{self, ServeArgs};
 use crate::browser_client;
+use crate::demo;
 use crate::output;
 
 /// Serves until the process receives SIGTERM or Ctrl-C.
@@ -65,7 +66,11 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
+    if !args.no_demo {
+        builder = demo::configure(builder);
+    }
     let io = application::build(builder);
+    let pages = if args.no_demo { Router::new() } else { demo::register(&io) };
     // Handle the signals before the address is printed: a process that reads the address may stop the server
     // immediately.
     let stop = shutdown_signal()?;
@@ -87,12 +92,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         compress: !args.no_ws_compression,
         origins: origins.map(Arc::new),
     };
-    let host = format!("localhost:{}", address.port());
-    let page = INDEX_HTML
-        .replace("http://localhost:3000", &format!("{http}://{host}"))
-        .replace("ws://localhost:3000", &format!("{websocket}://{host}"));
-    let router =
-        Router::new().route("/", get(async || Html(page))).route("/ws", any(echo)).with_state(echoes);
+    let router = Router::new().route("/ws", any(echo)).with_state(echoes).merge(pages);
     // Wrap the router instead of adding a layer to it. A layer of a router sees a request only when the request is
     // first polled, so the engine would miss requests that are cancelled before that.
     let service = io.layer().layer(router);
@@ -201,5 +201,3 @@ fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
         }
     })
 }
-
-const INDEX_HTML: &str = include_str!("page.html");

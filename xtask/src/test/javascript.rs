@@ -1,5 +1,5 @@
 //! Runs the official JavaScript clients, in Node (`conformance/node`) and in Chromium (`conformance/browser`), and the tests
-//! of our client for browsers (`web/client`).
+//! of our client for browsers (`web/client`) and of the pages of the binary (`web/pages`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ fn smoke_and(shard: Shard, files: Vec<String>) -> Vec<String> {
 
 /// Runs the tests of our client for browsers, and those in Chromium against our programs.
 pub(super) fn in_a_browser() -> Result<Tally> {
-    let client = run(&mut npm(&suite("web/client")?, "test"))?;
+    let client = run(&mut npm(&suite("web/client")?, "test"))? + run(&mut npm(&suite("web/pages")?, "test"))?;
     let folder = suite("conformance/browser")?;
     let chromium = apt::provided("chromium")?;
     Ok(client + against_tidewire(npm(&folder, "test").env("TIDEWIRE_CHROMIUM", chromium))?)

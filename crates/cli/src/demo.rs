@@ -1,0 +1,36 @@
+//! The pages of the binary, and the namespaces that they use. `--no-demo` serves none of it.
+
+mod chat;
+mod files;
+mod game;
+mod home;
+mod playground;
+mod tracking;
+
+use std::time::Duration;
+
+use axum::Router;
+use tidewire::server::{Builder, ConnectionStateRecovery, Server};
+
+/// What a page of one namespace needs on top of the options of the binary.
+pub(crate) fn configure(builder: Builder) -> Builder {
+    // Only where the pages show it: elsewhere, clients would see one more argument in each event.
+    builder.connection_state_recovery(ConnectionStateRecovery {
+        namespaces: Some(vec!["/chat".into(), "/tracking".into()]),
+        max_disconnection_duration: Duration::from_secs(60),
+        max_log_bytes: 4 * 1024 * 1024,
+        max_sessions: 10_000,
+        max_session_bytes: 4 * 1024 * 1024,
+        ..ConnectionStateRecovery::default()
+    })
+}
+
+/// Registers the handlers of the pages and returns their routes.
+pub(crate) fn register(io: &Server) -> Router {
+    home::register(io);
+    chat::register(io);
+    tracking::register(io);
+    game::register(io);
+    playground::register(io);
+    files::router()
+}

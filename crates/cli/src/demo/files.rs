@@ -1,0 +1,72 @@
+//! The files of the pages, which are part of the binary. Their source is in `web/pages`.
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+/// A file and its media type.
+#[derive(Clone, Copy)]
+struct File(&'static str, &'static str);
+
+/// A page: where it is, and its files.
+macro_rules! page {
+    ($router:ident, $path:literal, $name:literal) => {
+        $router
+            .route($path, file(HTML, include_str!(concat!("../../../../web/pages/dist/", $name, ".html"))))
+            .route(
+                concat!("/pages/", $name, ".js"),
+                file(SCRIPT, include_str!(concat!("../../../../web/pages/dist/", $name, ".js"))),
+            )
+            .route(
+                concat!("/pages/", $name, ".css"),
+                file(STYLE, include_str!(concat!("../../../../web/pages/dist/", $name, ".css"))),
+            )
+            .route(
+                concat!("/pages/source/", $name, ".ts"),
+                file(TEXT, include_str!(concat!("../../../../web/pages/src/", $name, "/", $name, ".ts"))),
+            )
+            .route(concat!("/pages/source/", $name, ".rs"), file(TEXT, include_str!(concat!($name, ".rs"))))
+    };
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// Returns the routes of all files.
+pub(super) fn router() -> Router {
+    let router = Router::new()
+        .route("/pages/theme.js", file(SCRIPT, include_str!("../../../../web/pages/dist/theme.js")))
+        .route("/pages/icon.svg", file(SVG, include_str!("../../../../web/pages/src/shared/icon.svg")));
+    let router = page!(router, "/", "home");
+    let router = page!(router, "/chat/", "chat");
+    let router = page!(router, "/tracking/", "tracking");
+    let router = page!(router, "/game/", "game");
+    page!(router, "/playground/", "playground")
+}
+
+fn file(media_type: &'static str, content: &'static str) -> axum::routing::MethodRouter {
+    get(async move || File(media_type, content))
+}
+
+impl IntoResponse for File {
+    fn into_response(self) -> Response {
+        let Self(media_type, content) = self;
+        let headers: [(HeaderName, HeaderValue); 5] = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        ];
+        (headers, content).into_response()
+    }
+}
+
+/// The pages load files of this server only, and run no text that a visitor has written. The playground connects to any
+/// server.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
+                      connect-src *; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -1,0 +1,5 @@
+import { io } from "@tidewire/client";
+import { showConnection } from "../shared/connection.js";
+
+const socket = io("/game");
+showConnection(socket);

@@ -1,0 +1,100 @@
+// `<connection-status>`: shows what a connection does. Transport, upgrade, round trip, reconnects, and whether the last
+// reconnect has recovered the session.
+
+import type { Socket } from "@tidewire/client";
+
+/** The time between two measurements of the round trip, in milliseconds. */
+const ROUND_TRIP_INTERVAL = 2_000;
+
+type State = "connecting" | "connected" | "disconnected";
+
+const STATES: Record<State, string> = {
+  connecting: "connecting …",
+  connected: "connected",
+  disconnected: "disconnected",
+};
+
+export class ConnectionStatus extends HTMLElement {
+  #fields = new Map<string, HTMLElement>();
+  #reconnects = 0;
+  #connected = false;
+
+  connectedCallback(): void {
+    if (this.#fields.size > 0) return;
+    const state = document.createElement("span");
+    state.className = "state";
+    state.setAttribute("role", "status");
+    const list = document.createElement("dl");
+    for (const name of ["transport", "round trip", "reconnects", "last session"]) {
+      const row = document.createElement("div");
+      const [term, value] = [document.createElement("dt"), document.createElement("dd")];
+      term.textContent = name;
+      value.textContent = "–";
+      value.dataset.field = name;
+      row.append(term, value);
+      list.append(row);
+      this.#fields.set(name, value);
+    }
+    this.append(state, list);
+    this.#fields.set("state", state);
+    this.#show("connecting");
+  }
+
+  /** Shows `socket`. The server must acknowledge the event `round-trip`. */
+  watch(socket: Socket<any, any>): void {
+    const manager = socket.io;
+    socket.on("connect", () => {
+      if (this.#connected) this.#set("reconnects", `${++this.#reconnects}`);
+      else this.#set("reconnects", "0");
+      this.#set("last session", this.#connected ? (socket.recovered ? "recovered" : "new") : "first");
+      this.#connected = true;
+      this.#show("connected");
+      const { engine } = manager;
+      this.#set("transport", engine.transport.name);
+      engine.on("upgrade", (transport: { name: string }) => this.#set("transport", transport.name));
+      void this.#measure(socket);
+    });
+    socket.on("disconnect", (reason) => {
+      this.#show(socket.active ? "connecting" : "disconnected", reason);
+      this.#set("transport", "–");
+      this.#set("round trip", "–");
+    });
+    socket.on("connect_error", (error) => this.#show(socket.active ? "connecting" : "disconnected", error.message));
+  }
+
+  async #measure(socket: Socket<any, any>): Promise<void> {
+    const { id } = socket;
+    while (socket.connected && socket.id === id) {
+      const start = performance.now();
+      try {
+        await socket.timeout(ROUND_TRIP_INTERVAL * 2).emitWithAck("round-trip");
+        const time = performance.now() - start;
+        this.#set("round trip", `${time.toFixed(time < 10 ? 1 : 0)} ms`);
+      } catch {
+        return; // The connection is lost, and the next `connect` measures again.
+      }
+      await new Promise((resolve) => setTimeout(resolve, ROUND_TRIP_INTERVAL));
+    }
+  }
+
+  #set(field: string, value: string): void {
+    const element = this.#fields.get(field);
+    if (element && element.textContent !== value) element.textContent = value;
+  }
+
+  #show(state: State, why = ""): void {
+    this.dataset.state = state;
+    this.title = why;
+    this.#set("state", STATES[state]);
+  }
+}
+
+customElements.define("connection-status", ConnectionStatus);
+
+/** Returns the status of this page, which shows `socket` from now on. */
+export function showConnection(socket: Socket<any, any>): ConnectionStatus {
+  const status = document.querySelector<ConnectionStatus>("connection-status");
+  if (!status) throw new Error("the page has no <connection-status>");
+  status.watch(socket);
+  return status;
+}
