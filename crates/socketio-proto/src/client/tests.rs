@@ -599,6 +599,22 @@ fn a_client_reconnects_with_its_private_id_and_offset() {
 }
 
 #[test]
+fn missed_events_whose_connection_breaks_before_the_response_are_requested_again() {
+    let (mut client, _) = client();
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"s","pid":"p"}"#, &["connected"]);
+    receive(&mut client, r#"2["x","o1"]"#, &["event x, with offset"]);
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    receive(&mut client, r#"2["y","o2"]"#, &["transport close"]);
+    client.handle_close(CloseReason::TransportClose);
+    client.handle_open();
+    assert_eq!(sent(&mut client).last().unwrap(), r#"0{"pid":"p","offset":"o1"}"#, "y was not delivered");
+    receive(&mut client, r#"2["y","o2"]"#, &[]);
+    receive(&mut client, r#"0{"sid":"s","pid":"p"}"#, &["event y, with offset", "recovered"]);
+}
+
+#[test]
 fn every_reason_has_the_text_of_the_javascript_client() {
     for reason in [
         CloseReason::PingTimeout,
