@@ -26,12 +26,15 @@ pub(crate) fn command(options: &[&str]) -> Result<bool> {
         let stage_start = Instant::now();
         let tally = stage.run(scope).unwrap_or_else(|error| {
             println!("error: {error:#}");
-            Tally::broken()
+            Tally::broken(format!("{error:#}"))
         });
         let line = report.add(stage.name(), tally, stage_start.elapsed(), stage.budget(scope));
         println!("── {line} ──");
     }
     println!();
+    for line in report.failures() {
+        println!("{line}");
+    }
     for line in report.lines(start.elapsed()) {
         println!("{line}");
     }

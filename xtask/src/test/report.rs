@@ -1,8 +1,11 @@
-//! The printed report: a line for each stage, and two lines at the end, which CI reads.
+//! The printed report: a line for each stage, then the names of the failed tests, and two lines at the end, which CI reads.
 
 use std::time::Duration;
 
 use super::tally::Tally;
+
+/// The number of printed lines about failed tests. A log that keeps only the last few hundred lines still has all of them.
+const LINES_OF_FAILURES: usize = 100;
 
 /// The stages, in the order in which they were added.
 #[derive(Debug, Default)]
@@ -30,31 +33,43 @@ impl Report {
     ) -> String {
         let mut counted = tally;
         let mut remarks = String::new();
-        if tally.is_empty() {
-            counted = counted + Tally::broken();
-            remarks += ": nothing was executed, which is a failure";
+        let mut also = |failure: &str| {
+            remarks += &format!(": {failure}, which is a failure");
+            Tally::broken(failure)
+        };
+        if counted.is_empty() {
+            counted = counted + also("nothing was executed");
         }
         if duration > budget {
-            counted = counted + Tally::broken();
-            remarks += ": longer than its budget, which is a failure";
+            counted = counted + also("longer than its budget");
         }
         let ran = Ran { name, tally: counted, duration, budget };
-        let Tally { passed, failed, skipped } = counted;
+        let Tally { passed, failed, skipped, .. } = ran.tally;
         let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
         let line = format!("{name}: {passed} passed, {failed} failed{skipped} in {}{remarks}", ran.time());
         self.stages.push(ran);
         line
     }
 
+    /// A line for each failed test, at most [`LINES_OF_FAILURES`].
+    pub(super) fn failures(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.stages.iter().flat_map(Ran::failures).collect();
+        if lines.len() > LINES_OF_FAILURES {
+            let rest = lines.split_off(LINES_OF_FAILURES - 1).len();
+            lines.push(format!("and {rest} more"));
+        }
+        lines
+    }
+
     /// Whether at least one test passed and none failed.
     pub(super) fn passed(&self) -> bool {
-        let Tally { passed, failed, .. } = self.total();
+        let (passed, failed) = self.total();
         passed > 0 && failed == 0
     }
 
     /// The two last lines: the total, and the count and the time of each stage.
     pub(super) fn lines(&self, duration: Duration) -> [String; 2] {
-        let Tally { passed, failed, .. } = self.total();
+        let (passed, failed) = self.total();
         let stages: Vec<String> = self.stages.iter().map(Ran::count).collect();
         let budget = self.stages.iter().map(|ran| ran.budget).sum();
         [
@@ -63,12 +78,22 @@ impl Report {
         ]
     }
 
-    fn total(&self) -> Tally {
-        self.stages.iter().fold(Tally::default(), |sum, ran| sum + ran.tally)
+    /// The numbers of passed and of failed tests.
+    fn total(&self) -> (usize, usize) {
+        let tallies = self.stages.iter().map(|ran| &ran.tally);
+        tallies.fold((0, 0), |(passed, failed), tally| (passed + tally.passed, failed + tally.failed))
     }
 }
 
 impl Ran {
+    /// `failed in node: test/rooms.test.js:12:3 an event reaches the room`.
+    fn failures(&self) -> impl Iterator<Item = String> {
+        // The error of a program may have several lines.
+        let first_lines =
+            self.tally.failures.iter().map(|failure| failure.lines().next().unwrap_or_default());
+        first_lines.map(|failure| format!("failed in {}: {failure}", self.name))
+    }
+
     /// `node 41 (52 s of 4 m)`, or `node 39 and 2 failed (52 s of 4 m)`.
     fn count(&self) -> String {
         let Self { name, tally: Tally { passed, failed, .. }, .. } = self;
@@ -102,7 +127,8 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn ran(passed: usize, failed: usize) -> Tally {
-        Tally { passed, failed, skipped: 0 }
+        let failures = (1..=failed).map(|number| format!("test {number}")).collect();
+        Tally { passed, failed, skipped: 0, failures }
     }
 
     #[test]
@@ -169,10 +195,41 @@ mod tests {
     #[test]
     fn skipped_tests_are_visible() {
         let mut report = Report::default();
-        let tally = Tally { passed: 5, failed: 0, skipped: 2 };
+        let tally = Tally { skipped: 2, ..ran(5, 0) };
         let line = report.add("reference", tally, 61 * SECOND, 5 * MINUTE);
         assert_eq!(line, "reference: 5 passed, 0 failed, 2 skipped in 1 m 01 s of 5 m");
         assert!(report.passed());
+    }
+
+    #[test]
+    fn the_failed_tests_of_every_stage_are_named() {
+        let mut report = Report::default();
+        report.add("format", ran(1, 0), SECOND, MINUTE);
+        report.add("unit", Tally::broken("a::b\nand its output"), SECOND, MINUTE);
+        report.add("node", ran(39, 2), 61 * SECOND, MINUTE);
+        report.add("reference", ran(0, 0), SECOND, MINUTE);
+        assert_eq!(
+            report.failures(),
+            [
+                "failed in unit: a::b",
+                "failed in node: test 1",
+                "failed in node: test 2",
+                "failed in node: longer than its budget",
+                "failed in reference: nothing was executed",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_names_of_failed_tests_take_a_hundred_lines_at_most() {
+        let mut report = Report::default();
+        report.add("node", ran(0, 60), SECOND, MINUTE);
+        report.add("browser", ran(0, 40), SECOND, MINUTE);
+        assert_eq!(report.failures().len(), 100);
+        assert_eq!(report.failures()[99], "failed in browser: test 40");
+        report.add("reference", ran(0, 1), SECOND, MINUTE);
+        assert_eq!(report.failures().len(), 100);
+        assert_eq!(report.failures()[99], "and 2 more");
     }
 
     #[test]

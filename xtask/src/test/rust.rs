@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::tally::{Tally, of_test_result};
+use super::tally::{RustSummary, Tally};
 use crate::process::{cargo, succeeds, succeeds_watched};
 use crate::{environment, floors};
 
@@ -12,7 +12,7 @@ use crate::{environment, floors};
 const WASM: &str = "wasm32-unknown-unknown";
 
 pub(super) fn format() -> Result<Tally> {
-    Ok(Tally::of_check(succeeds(cargo().args(["fmt", "--all", "--check"]))?))
+    Ok(Tally::of_check("rustfmt", succeeds(cargo().args(["fmt", "--all", "--check"]))?))
 }
 
 pub(super) fn lints() -> Result<Tally> {
@@ -34,7 +34,9 @@ pub(super) fn lints() -> Result<Tally> {
         "--deny",
         "warnings",
     ]))?;
-    Ok(Tally::of_check(clippy) + Tally::of_check(documentation) + Tally::of_check(without_features))
+    Ok(Tally::of_check("clippy", clippy)
+        + Tally::of_check("rustdoc", documentation)
+        + Tally::of_check("clippy without features", without_features))
 }
 
 /// Checks each crate by itself, so that no crate depends on features that only another crate enables.
@@ -43,7 +45,7 @@ pub(super) fn wasm() -> Result<Tally> {
     let mut tally = Tally::default();
     for package in floors::portable_packages()? {
         let check = ["check", "--locked", "--target", WASM, "--package", &package];
-        tally = tally + Tally::of_check(succeeds(cargo().args(check))?);
+        tally = tally + Tally::of_check(&package, succeeds(cargo().args(check))?);
     }
     Ok(tally)
 }
@@ -73,10 +75,10 @@ const WITHOUT_FEATURES: [&str; 14] = [
 ];
 
 fn tests(command: &mut Command) -> Result<Tally> {
-    let mut tally = Tally::default();
-    let succeeded = succeeds_watched(command, |line| {
-        tally = tally + of_test_result(line).unwrap_or_default();
-    })?;
+    let mut summary = RustSummary::default();
+    let succeeded = succeeds_watched(command, |line| summary.read(line))?;
+    let tally = summary.into_tally();
     // Tests with a harness of their own, and tests that do not compile, fail without printing a line to count.
-    Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::broken() })
+    let broken = || Tally::broken("a test program did not compile, or ended early");
+    Ok(if succeeded || tally.failed > 0 { tally } else { tally + broken() })
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::tally::Tally;
 use super::{javascript, rust};
-use crate::autobahn::{self, Cases};
+use crate::autobahn::{self, Cases, Verdict};
 use crate::shard::Scope;
 use crate::{bench, floors};
 
@@ -112,7 +112,7 @@ impl Stage {
             Self::Lints => rust::lints(),
             Self::Wasm => rust::wasm(),
             Self::Unit => rust::unit(),
-            Self::Instructions => bench::instructions_kept().map(Tally::of_check),
+            Self::Instructions => instructions_kept(),
             Self::Node => javascript::in_node(scope),
             Self::Browser => javascript::in_a_browser(),
             Self::Autobahn => autobahn_passed(scope),
@@ -126,14 +126,24 @@ fn floors_kept() -> Result<Tally> {
     for complaint in &report.complaints {
         println!("{complaint}");
     }
-    Ok(Tally { passed: report.crates - report.offenders, failed: report.offenders, skipped: 0 })
+    Ok(Tally {
+        passed: report.crates - report.offenders,
+        failed: report.offenders,
+        skipped: 0,
+        failures: report.complaints,
+    })
+}
+
+fn instructions_kept() -> Result<Tally> {
+    Ok(Tally::of_check("the counts of instructions", bench::instructions_kept()?))
 }
 
 /// Runs Autobahn's cases. Each case counts as a test.
 fn autobahn_passed(scope: Scope) -> Result<Tally> {
     let cases = scope.shard_of(Cases::SHARDS)?.map_or_else(Cases::every, Cases::smoke_and);
     let verdict = autobahn::run(&cases)?;
-    Ok(Tally { passed: verdict.passed, failed: verdict.complaints.len(), skipped: 0 })
+    let Verdict { passed, complaints, .. } = verdict;
+    Ok(Tally { passed, failed: complaints.len(), skipped: 0, failures: complaints })
 }
 
 #[cfg(test)]
