@@ -42,12 +42,13 @@ export class CuttingRelay {
       if (!this.#isHolding) this.#forward(client, bytes);
     });
     client.on("end", () => connection.isKept || server.end());
-    server.on("end", () => client.end());
+    server.on("end", () => this.#isHolding || client.end());
     client.on("close", () => connection.isKept || server.destroy());
     server.on("close", () => {
+      this.#polls.delete(connection);
+      if (this.#isHolding) return; // the client waits for a cut
       client.destroy();
       this.#connections.delete(connection);
-      this.#polls.delete(connection);
     });
   }
 
@@ -96,7 +97,7 @@ export class CuttingRelay {
     this.#cut = undefined;
   }
 
-  /** From now on, discards what the server sends. */
+  /** From now on, discards what the server sends, and does not end a connection of a client when the server ends it. */
   hold() {
     this.#isHolding = true;
   }
