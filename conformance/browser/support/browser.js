@@ -12,7 +12,7 @@ import { within } from "../../node/support/wait.js";
 
 // Only the loopback network is available here. The flags for networking, updates and sync keep Chromium from
 // using another.
-const FLAGS = [
+export const FLAGS = [
   "--headless",
   "--no-sandbox",
   "--disable-gpu",
@@ -82,18 +82,21 @@ class Context {
     return page;
   }
 
-  /** Opens a page of the server under test, with the official client and the functions of `in-page.js`. */
-  async openAt(url) {
+  /**
+   * Opens a page of the binary that runs nothing by itself, and adds the official client and the functions of
+   * `in-page.js`. The page's Content-Security-Policy, which would allow neither, does not hold.
+   */
+  async openAt(origin) {
     const page = this.#spare.pop() ?? (await this.#make());
     this.#open.add(page);
-    await page.load(url);
+    await page.load(`${origin}/pages/source/home.ts`);
     await page.use(CLIENTS[0]);
     await page.addScript(IN_PAGE);
     return page;
   }
 
   async #make() {
-    const page = await this.#browser.newPage();
+    const page = await this.#browser.newPage({ bypassCSP: true });
     page.on("console", (message) => message.type() === "error" && this.#report(message.text()));
     page.on("pageerror", (error) => this.#report(String(error)));
     const network = await page.context().newCDPSession(page);
