@@ -92,6 +92,12 @@ class Server {
     this.#child.process.kill(name);
   }
 
+  /** Kills the program, which cannot close its connections cleanly then. */
+  async kill() {
+    this.signal("SIGKILL");
+    await within(15_000, "the end of the killed program", this.#child.ended);
+  }
+
   /** Stops the program with a signal, as an operator would, and asserts that it ends cleanly. */
   async stop(signal = "SIGTERM") {
     this.signal(signal);
