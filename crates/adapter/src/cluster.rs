@@ -7,6 +7,8 @@ mod bus;
 mod log_order;
 mod message;
 mod node;
+mod operations;
+mod options;
 mod recovery;
 
 use std::fmt;
@@ -14,92 +16,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use engineio_proto::MessageEncoder;
-use socketio_proto::{EncodedEvent, SocketId};
+use socketio_proto::EncodedEvent;
 use ws_proto::Time;
 
 pub use bus::Bus;
 pub use message::{AckRequest, Message, MovedSession, NodeId, Recipient, RequestId};
+pub use options::{ClusterOptions, LocalDelivery};
 
 use crate::adapter::Adapter;
 use crate::host::{Host, LinkChange, ServerSideResponder};
 use crate::in_memory::InMemoryAdapter;
-use crate::limits::JoinError;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
-use crate::ready::Ready;
-use crate::recovery::{Recovery, RecoveryOptions};
 use crate::request::{AckWaiter, Missing, Replies, Reply, Request};
 use log_order::LogOrder;
 use node::{Link, Node};
-
-/// The settings of a [`ClusterAdapter`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ClusterOptions {
-    /// The name of this server. Each namespace may have its own.
-    pub id: NodeId,
-    /// The id of the first request. It must be random, so that the ids of different servers differ.
-    pub first_request: u64,
-    /// When an event reaches the sockets of the server that sends it. Default [`LocalDelivery::AtOnce`].
-    pub local_delivery: LocalDelivery,
-    /// The interval in which a server tells the others that it is alive. Default 5 s, as in Node.
-    pub heartbeat_interval: Duration,
-    /// The silence after which another server counts as dead. Requests do not wait for it then. Default 10 s, as in
-    /// Node.
-    pub heartbeat_timeout: Duration,
-    /// The maximum number of other servers. Requests do not wait for servers beyond the limit; everything else works.
-    /// Default 1,000.
-    ///
-    /// Protects against programs on the message bus that invent names.
-    pub max_peers: usize,
-    /// The maximum number of requests that wait for other servers. At the limit, a request gets
-    /// [`MissingReason::Limit`](crate::MissingReason::Limit) for each of them. Default 10,000.
-    ///
-    /// Protects against requests that pile up while another server does not reply.
-    pub max_requests: usize,
-    /// The longest time that this server waits for clients on behalf of another server. Default 10 min.
-    ///
-    /// Protects against servers that request acknowledgements with a timeout of days: each client has an entry for
-    /// that time.
-    pub max_ack_timeout: Duration,
-    /// How long a client that wants to recover its session waits for the servers that may have it. After that, it connects
-    /// as a new client. Default 1 s.
-    pub claim_timeout: Duration,
-}
-
-impl ClusterOptions {
-    /// Creates options with default values. `random` must be random bytes.
-    #[must_use]
-    pub fn new(random: [u8; 16]) -> Self {
-        let [id, first_request] = [0, 8].map(|start| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&random[start..start + 8]);
-            bytes
-        });
-        Self {
-            id: NodeId::from_random(id),
-            first_request: u64::from_be_bytes(first_request),
-            local_delivery: LocalDelivery::AtOnce,
-            heartbeat_interval: Duration::from_secs(5),
-            heartbeat_timeout: Duration::from_secs(10),
-            max_peers: 1_000,
-            max_requests: 10_000,
-            max_ack_timeout: Duration::from_secs(600),
-            claim_timeout: Duration::from_secs(1),
-        }
-    }
-}
-
-/// When an event reaches the sockets of the server that sends it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LocalDelivery {
-    /// Before `emit` returns.
-    AtOnce,
-    /// When the message bus returns the event with its offset. So all servers deliver the events of all servers in the
-    /// same order. The bus must deliver broadcasts to their sender too. Broadcasts that request acknowledgements have no
-    /// offset, and are delivered at once.
-    InLogOrder,
-}
 
 /// The adapter of a namespace in a cluster.
 ///
@@ -388,166 +318,6 @@ impl ClusterAdapter {
     }
 }
 
-impl Adapter for ClusterAdapter {
-    fn local(&self) -> &InMemoryAdapter {
-        &self.local
-    }
-
-    fn start(&self, now: Time) {
-        self.node().start(now);
-        self.bus.start(self.this.clone(), now);
-        self.publish(&Message::InitialHeartbeat);
-    }
-
-    fn ready(&self) -> Ready {
-        self.bus.ready()
-    }
-
-    fn close(&self) -> Ready {
-        let deliveries = self.node().handle_link(Link::Closed);
-        deliveries.deliver();
-        self.log_order.handle_lost(self);
-        self.publish(&Message::Close);
-        self.bus.close()
-    }
-
-    fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> Option<usize> {
-        if options.local {
-            if self.log_order.is_empty() {
-                return Some(self.local.broadcast(event, options));
-            }
-            let (event, options) = (event.clone(), options.clone());
-            self.log_order.run(self, move |adapter| {
-                adapter.local.broadcast(&event, &options);
-            });
-            return None;
-        }
-        let message = Message::Broadcast { event: event.clone(), options: options.clone(), ack: None };
-        // Without a link, the bus does not return the event.
-        if self.local_delivery == LocalDelivery::AtOnce || self.node().link() != Link::Up {
-            self.publish(&message);
-            return Some(self.local.broadcast(event, options));
-        }
-        self.log_order.publish(|| self.publish(&message));
-        None
-    }
-
-    fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<Ready, JoinError> {
-        if self.log_order.is_empty() {
-            self.local.add_all(id, rooms)?;
-            return Ok(Ready::now());
-        }
-        for room in rooms {
-            self.local.add_all(id, &[room])?;
-            // An earlier leave may still wait, and would undo this.
-            let (id, room) = (id.clone(), Box::<str>::from(*room));
-            self.log_order.run(self, move |adapter| {
-                let _ = adapter.local.add_all(&id, &[&room]);
-            });
-        }
-        Ok(Ready::now())
-    }
-
-    fn del(&self, id: &SocketId, room: &str) {
-        let (id, room) = (id.clone(), Box::<str>::from(room));
-        self.log_order.run(self, move |adapter| adapter.local.del(&id, &room));
-    }
-
-    fn del_all(&self, id: &SocketId) {
-        let id = id.clone();
-        self.log_order.run(self, move |adapter| adapter.local.del_all(&id));
-    }
-
-    fn del_all_and_then(&self, id: &SocketId, then: Box<dyn FnOnce() + Send>) {
-        let id = id.clone();
-        self.log_order.run(self, move |adapter| {
-            adapter.local.del_all(&id);
-            then();
-        });
-    }
-
-    fn enable_recovery(&self, options: RecoveryOptions, host: Weak<dyn Host>) -> bool {
-        // Without a log, the servers see events in different orders, and no offset says what a client has received.
-        self.local_delivery == LocalDelivery::InLogOrder && self.local.enable_recovery(options, host)
-    }
-
-    fn recovery(&self) -> Option<&dyn Recovery> {
-        self.local.recovery().map(|_| self as &dyn Recovery)
-    }
-
-    fn broadcast_with_ack(
-        &self,
-        event: &EncodedEvent,
-        ack_id: u64,
-        options: &BroadcastOptions,
-        request: Request,
-    ) {
-        let timeout = request.timeout;
-        if !options.local
-            && let Some(id) = self.begin(request.clone(), true)
-        {
-            let ack = Some(AckRequest { request: id, timeout });
-            self.publish(&Message::Broadcast { event: event.clone(), options: options.clone(), ack });
-        }
-        let (event, options) = (event.clone(), options.clone());
-        self.log_order.run(self, move |adapter| {
-            adapter.local.broadcast_with_ack(&event, ack_id, &options, &request);
-        });
-    }
-
-    fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-        if !options.local {
-            self.publish(&Message::SocketsJoin { options: options.clone(), rooms: boxed(rooms) });
-        }
-        if self.log_order.is_empty() {
-            return self.local.add_sockets(options, rooms);
-        }
-        let sockets = self.local.local_sockets(options);
-        self.local.add_sockets(options, rooms);
-        // As in `add_all`. Later, the options may select others.
-        let rooms = boxed(rooms);
-        self.log_order.run(self, move |adapter| {
-            for socket in sockets {
-                let _ = adapter.local.add_all(socket.id(), &names(&rooms));
-            }
-        });
-    }
-
-    fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
-        if !options.local {
-            self.publish(&Message::SocketsLeave { options: options.clone(), rooms: boxed(rooms) });
-        }
-        let (options, rooms) = (options.clone(), boxed(rooms));
-        self.log_order.run(self, move |adapter| adapter.local.del_sockets(&options, &names(&rooms)));
-    }
-
-    fn disconnect_sockets(&self, options: &BroadcastOptions, close_connection: bool) {
-        if !options.local {
-            self.publish(&Message::DisconnectSockets { options: options.clone(), close_connection });
-        }
-        self.local.disconnect_sockets(options, close_connection);
-    }
-
-    fn fetch_sockets(&self, options: &BroadcastOptions, request: Request) {
-        if !options.local
-            && let Some(request) = self.begin(request, false)
-        {
-            self.publish(&Message::FetchSockets { request, options: options.clone() });
-        }
-    }
-
-    fn server_side_emit(&self, event: &EncodedEvent, request: Option<Request>) {
-        let id = request.map(|request| self.begin(request, false));
-        if id != Some(None) {
-            self.publish(&Message::ServerSideEmit { event: event.clone(), request: id.flatten() });
-        }
-    }
-
-    fn server_count(&self) -> Option<usize> {
-        Some(self.node().server_count())
-    }
-}
-
 impl fmt::Debug for ClusterAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClusterAdapter")
@@ -559,8 +329,4 @@ impl fmt::Debug for ClusterAdapter {
 
 fn names(rooms: &[Box<str>]) -> Vec<&str> {
     rooms.iter().map(|room| &**room).collect()
-}
-
-fn boxed(rooms: &[&str]) -> Vec<Box<str>> {
-    rooms.iter().map(|room| (*room).into()).collect()
 }

@@ -1,0 +1,75 @@
+//! The settings of a server in a cluster.
+
+use std::time::Duration;
+
+use super::NodeId;
+
+/// The settings of a [`ClusterAdapter`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClusterOptions {
+    /// The name of this server. Each namespace may have its own.
+    pub id: NodeId,
+    /// The id of the first request. It must be random, so that the ids of different servers differ.
+    pub first_request: u64,
+    /// When an event reaches the sockets of the server that sends it. Default [`LocalDelivery::AtOnce`].
+    pub local_delivery: LocalDelivery,
+    /// The interval in which a server tells the others that it is alive. Default 5 s, as in Node.
+    pub heartbeat_interval: Duration,
+    /// The silence after which another server counts as dead. Requests do not wait for it then. Default 10 s, as in
+    /// Node.
+    pub heartbeat_timeout: Duration,
+    /// The maximum number of other servers. Requests do not wait for servers beyond the limit; everything else works.
+    /// Default 1,000.
+    ///
+    /// Protects against programs on the message bus that invent names.
+    pub max_peers: usize,
+    /// The maximum number of requests that wait for other servers. At the limit, a request gets
+    /// [`MissingReason::Limit`](crate::MissingReason::Limit) for each of them. Default 10,000.
+    ///
+    /// Protects against requests that pile up while another server does not reply.
+    pub max_requests: usize,
+    /// The longest time that this server waits for clients on behalf of another server. Default 10 min.
+    ///
+    /// Protects against servers that request acknowledgements with a timeout of days: each client has an entry for
+    /// that time.
+    pub max_ack_timeout: Duration,
+    /// How long a client that wants to recover its session waits for the servers that may have it. After that, it connects
+    /// as a new client. Default 1 s.
+    pub claim_timeout: Duration,
+}
+
+impl ClusterOptions {
+    /// Creates options with default values. `random` must be random bytes.
+    #[must_use]
+    pub fn new(random: [u8; 16]) -> Self {
+        let [id, first_request] = [0, 8].map(|start| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&random[start..start + 8]);
+            bytes
+        });
+        Self {
+            id: NodeId::from_random(id),
+            first_request: u64::from_be_bytes(first_request),
+            local_delivery: LocalDelivery::AtOnce,
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(10),
+            max_peers: 1_000,
+            max_requests: 10_000,
+            max_ack_timeout: Duration::from_secs(600),
+            claim_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// When an event reaches the sockets of the server that sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LocalDelivery {
+    /// Before `emit` returns.
+    AtOnce,
+    /// When the message bus returns the event with its offset. So all servers deliver the events of all servers in the
+    /// same order. The bus must deliver broadcasts to their sender too. Broadcasts that request acknowledgements have no
+    /// offset, and are delivered at once.
+    InLogOrder,
+}
