@@ -134,22 +134,25 @@ impl InMemoryAdapter {
 
     fn deliver(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
         let mut wakers = Wakers::new();
-        let receivers = self.push_to_selected(event, options, &mut wakers);
+        let receivers = self.push_to_selected(event, options, &mut wakers, |_| {});
         wakers.into_iter().for_each(Waker::wake);
         receivers
     }
 
-    /// Passes an event to the selected sockets. The caller wakes them after it has released its locks.
+    /// Passes an event to the selected sockets, and their slots to `note`. The caller wakes them after it has released its
+    /// locks.
     #[inline]
     fn push_to_selected(
         &self,
         event: &EncodedEvent,
         options: &BroadcastOptions,
         wakers: &mut Wakers,
+        mut note: impl FnMut(u32),
     ) -> usize {
         let mut receivers = 0;
-        self.read().for_each_selected(options, |_, member| {
+        self.read().for_each_selected(options, |slot, member| {
             receivers += 1;
+            note(slot);
             wakers.extend(member.deliver(event, &options.policy));
         });
         receivers

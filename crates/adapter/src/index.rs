@@ -73,7 +73,8 @@ impl RoomIndex {
         self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    pub(crate) fn insert(&mut self, socket: Arc<dyn LocalSocket>) {
+    /// Adds a socket. Returns its slot.
+    pub(crate) fn insert(&mut self, socket: Arc<dyn LocalSocket>) -> u32 {
         let id = socket.id().clone();
         if let Some(changes) = &mut self.changes {
             let room = Room::from(&id);
@@ -85,6 +86,12 @@ impl RoomIndex {
         }
         let slot = self.sockets.insert(SocketEntry { socket, rooms: SmallVec::new() });
         self.by_id.insert(id, slot);
+        slot
+    }
+
+    /// Returns the number of slots: one more than the highest one that is in use.
+    pub(crate) fn slots(&self) -> usize {
+        self.sockets.slots()
     }
 
     /// Removes a socket and takes it out of its rooms. The caller must drop it without holding a lock.

@@ -5,6 +5,7 @@
 //! arguments.
 
 mod lane;
+mod last_pushed;
 mod log;
 mod memberships;
 mod offset;
@@ -44,6 +45,9 @@ pub(crate) use lane::{Claim, Lane, is_logged};
 /// A client recovers in two steps. The server *claims* its session, which consumes nothing. Then the middlewares decide
 /// about the client. Then the server *resumes* the session, or drops it. So a client that a middleware refuses has
 /// received no event.
+///
+/// A client that has received the last event that its socket was sent has missed only what came after the disconnect. Its
+/// offset may then be older than the log.
 ///
 /// If anything that the client has missed is not known any more, the session is refused with a [`ClaimError`], and the
 /// client connects as a new one. It never gets a part.
@@ -177,10 +181,11 @@ pub enum ClaimError {
     /// The session has expired.
     #[error("the session has expired")]
     Expired,
-    /// The client has sent an offset that no event has had.
+    /// The client has sent an offset that no event has had, or only an event after its disconnect.
     #[error("the offset is not one of this namespace")]
     InvalidOffset,
-    /// The log does not reach back to the offset.
+    /// The client has not received everything that its socket was sent, and the log does not reach back to its offset. Or the
+    /// log does not reach back to the disconnect.
     #[error("the log no longer contains all events after the offset")]
     LogTooShort,
     /// The server had no link to the others, so that events may be missing in the log.

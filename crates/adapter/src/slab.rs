@@ -53,6 +53,11 @@ impl<T> Slab<T> {
         self.values.get_mut(slot as usize)?.as_mut()
     }
 
+    /// Returns the number of slots: one more than the highest one that is in use.
+    pub(crate) fn slots(&self) -> usize {
+        self.values.len()
+    }
+
     /// Iterates over the slots and their values, in the order of the slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..).zip(&self.values).filter_map(|(slot, value)| Some((slot, value.as_ref()?)))

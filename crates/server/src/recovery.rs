@@ -33,7 +33,8 @@ pub struct ConnectionStateRecovery {
     /// In the other namespaces, events have no offset, and nothing is kept.
     pub namespaces: Option<Vec<String>>,
     /// The maximum size of the log of events of one namespace, in bytes, with the server's own memory for each event. At
-    /// the limit, the oldest events are dropped: a client that has missed one of them is not recovered. Protects against
+    /// the limit, the oldest events are dropped. If one of them came after the disconnect of a client, or after the last event that
+    /// the client has received of those that it was sent, the client is not recovered. Protects against
     /// programs that send much within
     /// [`max_disconnection_duration`](Self::max_disconnection_duration). Default 16 MiB.
     pub max_log_bytes: usize,

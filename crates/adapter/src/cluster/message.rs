@@ -186,6 +186,10 @@ pub struct MovedSession {
     pub head: Box<str>,
     /// Where the session began.
     pub started: u64,
+    /// The last event that its sockets were sent.
+    pub pushed: u64,
+    /// Where its last socket was disconnected.
+    pub suspended: u64,
     /// The rooms of the socket, and where it joined them.
     pub rooms: Vec<(Room, u64)>,
     /// Rooms that it has left, where it joined them, and where it left them.

@@ -129,9 +129,14 @@ impl InMemoryAdapter {
         if !host.prepare_delivery(&event) {
             return 0;
         }
-        let receivers = self.push_to_selected(&event, options, &mut wakers);
         let mut starts_timer = false;
-        if is_logged {
+        let receivers;
+        if !is_logged {
+            receivers = self.push_to_selected(&event, options, &mut wakers, |_| {});
+        } else {
+            let (last_pushed, position) = lane.next_receivers();
+            receivers =
+                self.push_to_selected(&event, options, &mut wakers, |slot| last_pushed.set(slot, position));
             lane.push(event.into_owned(), options.clone(), assigned, host.now());
             starts_timer = needs_timer(&mut lane);
         }
@@ -148,7 +153,9 @@ impl InMemoryAdapter {
         let (former, changes) = {
             let mut lane = order.lane();
             lane.end(id);
-            self.change(|index| index.remove(id))
+            let ((former, slots), changes) = self.change(|index| (index.remove(id), index.slots()));
+            lane.handle_removal(slots);
+            (former, changes)
         };
         self.report_changes(&changes);
         former
@@ -165,11 +172,12 @@ impl Recovery for InMemoryAdapter {
         let mut lane = order.lane();
         let generation = lane.begin(socket.id(), pid);
         let waker = socket.accept(&[], generation);
-        let (former, changes) = self.change(|index| {
-            let former = index.remove(socket.id());
-            index.insert(socket);
-            former
+        let id = socket.id().clone();
+        let ((former, slot), changes) = self.change(|index| {
+            let former = index.remove(&id);
+            (former, index.insert(socket))
         });
+        lane.attach(&id, slot);
         drop(lane);
         drop(former);
         if let Some(waker) = waker {
@@ -181,10 +189,12 @@ impl Recovery for InMemoryAdapter {
     fn suspend(&self, socket: &dyn LocalSocket, generation: u64, now: Time) {
         let order = self.order();
         let mut lane = order.lane();
-        if !lane.suspend(socket, generation, now) {
+        let slot = self.read().slot(socket.id());
+        if !lane.suspend(socket, slot, generation, now) {
             return;
         }
-        let (former, changes) = self.change(|index| index.remove(socket.id()));
+        let ((former, slots), changes) = self.change(|index| (index.remove(socket.id()), index.slots()));
+        lane.handle_removal(slots);
         let starts_timer = needs_timer(&mut lane);
         drop(lane);
         drop(former);
@@ -216,17 +226,16 @@ impl Recovery for InMemoryAdapter {
         let waker = socket.accept(&missed, generation);
         let id = socket.id().clone();
         // The session already knows these rooms, and since when.
-        let (former, changes) = self.change(|index| {
+        let ((former, slot), changes) = self.change(|index| {
             let former = index.remove(&id);
-            index.insert(socket);
-            if let Some(slot) = index.slot(&id) {
-                for room in &session.rooms {
-                    // Its limits allowed these rooms before.
-                    let _ = index.join(slot, room);
-                }
+            let slot = index.insert(socket);
+            for room in &session.rooms {
+                // Its limits allowed these rooms before.
+                let _ = index.join(slot, room);
             }
-            former
+            (former, slot)
         });
+        lane.attach(&id, slot);
         drop(lane);
         drop(former);
         if let Some(waker) = waker {

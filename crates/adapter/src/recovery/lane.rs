@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
+use super::last_pushed::LastPushed;
 use super::log::{Entry, Found, Log};
 use super::memberships::{Exported, Memberships};
 use super::offset::Position;
@@ -25,6 +26,7 @@ pub(crate) struct Lane {
     options: RecoveryOptions,
     log: Log,
     sessions: Sessions,
+    last_pushed: LastPushed,
     /// Whether somebody calls [`handle_timeout`](Self::handle_timeout) later.
     pub(crate) has_timer: bool,
 }
@@ -48,7 +50,8 @@ pub(crate) fn is_logged(options: &BroadcastOptions) -> bool {
 impl Lane {
     pub(crate) fn new(options: RecoveryOptions) -> Self {
         let log = Log::new(&options);
-        Self { options, log, sessions: Sessions::default(), has_timer: false }
+        let (sessions, last_pushed) = (Sessions::default(), LastPushed::default());
+        Self { options, log, sessions, last_pushed, has_timer: false }
     }
 
     /// Returns the event with the offset that it gets in the log. The caller delivers it, and then [logs](Self::push) it.
@@ -89,9 +92,26 @@ impl Lane {
         self.sessions.note_gap();
     }
 
-    /// Begins the session of a new socket. Returns its generation.
+    /// Begins the session of a new socket. Returns its generation. The caller [attaches](Self::attach) the socket next.
     pub(crate) fn begin(&mut self, id: &SocketId, pid: &str) -> u64 {
         self.sessions.begin(id, pid, self.log.last())
+    }
+
+    /// Notes the slot that the socket of a session has in the room index.
+    pub(crate) fn attach(&mut self, id: &SocketId, slot: u32) {
+        if let Some(entry) = self.sessions.get(id) {
+            self.last_pushed.insert(slot, entry.pushed);
+        }
+    }
+
+    /// Notes that sockets were removed. `slots` is the number of slots that the room index has now.
+    pub(crate) fn handle_removal(&mut self, slots: usize) {
+        self.last_pushed.truncate(slots);
+    }
+
+    /// Returns where to note which sockets are sent the next event, and its position.
+    pub(crate) fn next_receivers(&mut self) -> (&mut LastPushed, Position) {
+        (&mut self.last_pushed, self.log.last() + 1)
     }
 
     /// Notes the rooms that sockets have joined and left.
@@ -115,8 +135,14 @@ impl Lane {
     }
 
     /// Keeps the session of a socket that is being disconnected, unless another socket has it by now. Returns whether the
-    /// socket has the session, so that the caller removes the socket.
-    pub(crate) fn suspend(&mut self, socket: &dyn LocalSocket, generation: u64, now: Time) -> bool {
+    /// socket has the session, so that the caller removes the socket. `slot` is that of the socket in the room index.
+    pub(crate) fn suspend(
+        &mut self,
+        socket: &dyn LocalSocket,
+        slot: Option<u32>,
+        generation: u64,
+        now: Time,
+    ) -> bool {
         let id = socket.id();
         let has_session = self
             .sessions
@@ -124,7 +150,10 @@ impl Lane {
             .is_some_and(|entry| entry.generation == generation && matches!(entry.state, State::Live));
         if has_session {
             let until = now + self.options.max_disconnection_duration;
-            self.sessions.keep(id, socket.session_data(), until);
+            let suspended = self.log.last();
+            // Without a slot, nothing is known. Then the client must have received the last event of all.
+            let pushed = slot.and_then(|slot| self.last_pushed.get(slot)).unwrap_or(suspended);
+            self.sessions.keep(id, socket.session_data(), pushed, suspended, until);
             self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
         }
         has_session
@@ -161,7 +190,8 @@ impl Lane {
         }))
     }
 
-    /// Gives a session its new socket. Returns the events that it has missed, and its generation.
+    /// Gives a session its new socket. Returns the events that it has missed, and its generation. The caller
+    /// [attaches](Self::attach) the socket next.
     pub(crate) fn resume(
         &mut self,
         session: &Session,
@@ -177,8 +207,9 @@ impl Lane {
             State::Live => return Err(ClaimError::UnknownSession),
         }
         let missed = self.missed(&session.id, entry, session.offset.as_deref())?;
-        let missed = missed.into_iter().map(|entry| entry.event.clone()).collect();
-        let generation = self.sessions.resume(&session.id).ok_or(ClaimError::UnknownSession)?;
+        let last_missed = missed.last().map(|(position, _)| *position);
+        let missed = missed.into_iter().map(|(_, entry)| entry.event.clone()).collect();
+        let generation = self.sessions.resume(&session.id, last_missed).ok_or(ClaimError::UnknownSession)?;
         Ok((missed, generation))
     }
 
@@ -188,7 +219,7 @@ impl Lane {
         let head: Box<str> = self.log.assigned_offset()?.into();
         let last = self.log.last();
         let (id, entry) = self.sessions.find(pid)?;
-        let State::Kept { data, until, .. } = &entry.state else { return None };
+        let State::Kept { data, until, suspended, .. } = &entry.state else { return None };
         if entry.has_gap || *until <= now {
             return None;
         }
@@ -202,6 +233,8 @@ impl Lane {
             data: data.clone(),
             head,
             started: before_head(entry.started),
+            pushed: before_head(entry.pushed),
+            suspended: before_head(*suspended),
             rooms,
             left,
             complete_after,
@@ -212,7 +245,8 @@ impl Lane {
 
     /// Keeps a session that comes from another server.
     pub(crate) fn import(&mut self, session: MovedSession, now: Time) -> Result<(), ClaimError> {
-        let MovedSession { id, pid, data, head, started, rooms, left, complete_after } = session;
+        let MovedSession { id, pid, data, head, started, pushed, suspended, rooms, left, complete_after } =
+            session;
         let Found::At(head) = self.log.find(&head) else { return Err(ClaimError::LogTooShort) };
         let at = |before_head: u64| head.saturating_sub(before_head);
         let mut rooms = Memberships::import(Exported { rooms, left, complete_after }, at);
@@ -220,8 +254,11 @@ impl Lane {
             // The session is older than the log of this server.
             rooms.forget_until(1);
         }
+        // If both are older than the log, the order of the two must stay.
+        let pushed = if pushed == started { at(started) } else { at(pushed).max(at(started) + 1) };
         self.sessions.import(&id, &pid, at(started), rooms);
-        self.sessions.keep(&id, data, now + self.options.max_disconnection_duration);
+        let until = now + self.options.max_disconnection_duration;
+        self.sessions.keep(&id, data, pushed, at(suspended), until);
         self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
         Ok(())
     }
@@ -247,13 +284,13 @@ impl Lane {
         }
     }
 
-    /// Returns the events that a session has missed.
+    /// Returns the events that a session has missed, with their positions.
     fn missed(
         &self,
         id: &SocketId,
         session: &sessions::Entry,
         offset: Option<&str>,
-    ) -> Result<Vec<&Entry>, ClaimError> {
+    ) -> Result<Vec<(Position, &Entry)>, ClaimError> {
         let position = self.position(session, offset)?;
         if session.has_gap || self.log.has_gap_after(position) {
             return Err(ClaimError::Gap);
@@ -272,14 +309,26 @@ impl Lane {
             if missed.len() == self.options.max_missed_events || bytes > self.options.max_missed_bytes {
                 return Err(ClaimError::TooManyMissed);
             }
-            missed.push(entry);
+            missed.push((at, entry));
         }
         Ok(missed)
     }
 
-    /// Returns the position after which a client has missed events. A client that has received no event of the session has
-    /// no offset, or still has that of an earlier session: it has missed everything since the session began.
+    /// Returns the position after which a client may have missed events. If it has received the last event that its socket was
+    /// sent, these are only events after the disconnect, however old that last event is.
     fn position(&self, session: &sessions::Entry, offset: Option<&str>) -> Result<Position, ClaimError> {
+        let received = self.received(session, offset)?;
+        match session.state {
+            // No socket of the session was connected at that time.
+            State::Kept { suspended, .. } if received > suspended => Err(ClaimError::InvalidOffset),
+            State::Kept { suspended, .. } if received >= session.pushed => Ok(suspended),
+            _ => Ok(received),
+        }
+    }
+
+    /// Returns the position of the last event that a client has received. A client that has received no event of the session
+    /// has no offset, or still has that of an earlier session: it may have missed everything since the session began.
+    fn received(&self, session: &sessions::Entry, offset: Option<&str>) -> Result<Position, ClaimError> {
         match offset.map(|offset| self.log.find(offset)) {
             Some(Found::At(position)) => Ok(position.max(session.started)),
             Some(Found::Other) if session.has_moved => Err(ClaimError::InvalidOffset),

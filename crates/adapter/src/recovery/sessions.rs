@@ -28,6 +28,9 @@ pub(super) struct Entry {
     pub(super) pid: Arc<str>,
     /// The position of the last event before the session began.
     pub(super) started: Position,
+    /// The position of the last event that the client may have received from its sockets. Only up to date without a socket:
+    /// `LastPushed` has that of a connected one.
+    pub(super) pushed: Position,
     pub(super) rooms: Memberships,
     /// Changes with each socket that the session gets.
     pub(super) generation: u64,
@@ -46,6 +49,8 @@ pub(super) enum State {
     Kept {
         until: Time,
         number: u64,
+        /// The position of the last event before the socket was disconnected.
+        suspended: Position,
         data: Option<Arc<Arguments<'static>>>,
         bytes: usize,
     },
@@ -61,7 +66,16 @@ impl Sessions {
         let rooms = Memberships::default();
         self.by_id.insert(
             id.clone(),
-            Entry { pid, started, rooms, generation, has_moved: false, has_gap: false, state: State::Live },
+            Entry {
+                pid,
+                started,
+                pushed: started,
+                rooms,
+                generation,
+                has_moved: false,
+                has_gap: false,
+                state: State::Live,
+            },
         );
         generation
     }
@@ -88,22 +102,33 @@ impl Sessions {
         Some((id, self.by_id.get(id)?))
     }
 
-    /// Keeps the session of a socket that is gone.
-    pub(super) fn keep(&mut self, id: &SocketId, data: Option<Arc<Arguments<'static>>>, until: Time) {
+    /// Keeps the session of a socket that is gone. `pushed` is the position of the last event that the socket was sent, and
+    /// `suspended` that of the last event of all.
+    pub(super) fn keep(
+        &mut self,
+        id: &SocketId,
+        data: Option<Arc<Arguments<'static>>>,
+        pushed: Position,
+        suspended: Position,
+        until: Time,
+    ) {
         let number = self.next_number();
         let Some(entry) = self.by_id.get_mut(id) else { return };
         let bytes = entry.memory() + data.as_ref().map_or(0, |data| data.size());
-        entry.state = State::Kept { until, number, data, bytes };
+        entry.pushed = pushed;
+        entry.state = State::Kept { until, number, suspended, data, bytes };
         self.kept_bytes += bytes;
         self.expiry.insert((until, number), id.clone());
     }
 
-    /// Gives a kept session a socket again. Returns its new generation, or `None` if it is not kept.
-    pub(super) fn resume(&mut self, id: &SocketId) -> Option<u64> {
+    /// Gives a kept session a socket again. `last_missed` is the position of the last event that it gets now. Returns its new
+    /// generation, or `None` if it is not kept.
+    pub(super) fn resume(&mut self, id: &SocketId, last_missed: Option<Position>) -> Option<u64> {
         let generation = self.next_number();
         let entry = self.by_id.get_mut(id)?;
         let State::Kept { until, number, bytes, .. } = entry.state else { return None };
         entry.state = State::Live;
+        entry.pushed = last_missed.unwrap_or(entry.pushed);
         entry.generation = generation;
         self.kept_bytes -= bytes;
         self.expiry.remove(&(until, number));

@@ -1,5 +1,8 @@
 //! The order of the log, with a clock that the tests move.
 
+mod quiet_clients;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
 
 use engineio_proto::MessageEncoder;
@@ -27,10 +30,11 @@ impl LocalSocket for Idle {
     }
 }
 
-/// A lane, and the time.
+/// A lane, the time, and the rooms of the connected sockets. The number of a socket is also its slot.
 struct Test {
     lane: Lane,
     now: Time,
+    sockets: BTreeMap<u8, BTreeSet<Room>>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -43,6 +47,10 @@ fn event(name: &str) -> EncodedEvent {
     EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, name, &()).unwrap()
 }
 
+fn offset_of(stamped: &EncodedEvent) -> String {
+    stamped.json().rsplit('"').nth(1).unwrap().to_owned()
+}
+
 fn to(room: &str) -> BroadcastOptions {
     BroadcastOptions::new().to(room)
 }
@@ -51,29 +59,55 @@ impl Test {
     fn new(set: impl FnOnce(&mut RecoveryOptions)) -> Self {
         let mut options = RecoveryOptions::new([7; 8]);
         set(&mut options);
-        Self { lane: Lane::new(options), now: Time::ZERO }
+        Self { lane: Lane::new(options), now: Time::ZERO, sockets: BTreeMap::new() }
     }
 
-    /// Logs an event, and returns its offset.
+    fn begin(&mut self, socket: u8, pid: &str) -> u64 {
+        let generation = self.lane.begin(&id(socket), pid);
+        self.insert(socket, []);
+        generation
+    }
+
+    fn insert(&mut self, socket: u8, rooms: impl IntoIterator<Item = Room>) {
+        self.lane.attach(&id(socket), socket.into());
+        self.sockets.insert(socket, rooms.into_iter().chain([Room::from(id(socket))]).collect());
+    }
+
+    /// Sends an event to the selected sockets and logs it. Returns its offset.
     fn emit(&mut self, name: &str, options: &BroadcastOptions) -> String {
         let stamped = self.lane.stamp(&event(name));
-        let offset = stamped.json().rsplit('"').nth(1).unwrap().to_owned();
+        let offset = offset_of(&stamped);
+        let (last_pushed, position) = self.lane.next_receivers();
+        for (socket, rooms) in &self.sockets {
+            let is_in = |room: &Room| rooms.contains(room);
+            if (options.rooms.is_empty() || options.rooms.iter().any(is_in))
+                && !options.except.iter().any(is_in)
+            {
+                last_pushed.set((*socket).into(), position);
+            }
+        }
         self.lane.push(stamped, options.clone(), None, self.now);
         offset
     }
 
     fn join(&mut self, socket: u8, room: &str) {
+        self.sockets.get_mut(&socket).unwrap().insert(room.into());
         let change = RoomChange::Joined { room: room.into(), socket: id(socket) };
         self.lane.handle_changes(&[change]);
     }
 
     fn leave(&mut self, socket: u8, room: &str) {
+        self.sockets.get_mut(&socket).unwrap().remove(room);
         let change = RoomChange::Left { room: room.into(), socket: id(socket) };
         self.lane.handle_changes(&[change]);
     }
 
     fn suspend(&mut self, socket: u8, generation: u64) -> bool {
-        self.lane.suspend(&Idle(id(socket)), generation, self.now)
+        let has_session = self.lane.suspend(&Idle(id(socket)), Some(socket.into()), generation, self.now);
+        if has_session {
+            self.sockets.remove(&socket);
+        }
+        has_session
     }
 
     fn claim(&self, pid: &str, offset: Option<&str>) -> Result<Session, ClaimError> {
@@ -83,10 +117,18 @@ impl Test {
         }
     }
 
+    /// Returns the missed events and the generation.
+    fn resume(&mut self, session: &Session) -> Result<(Vec<EncodedEvent>, u64), ClaimError> {
+        let resumed = self.lane.resume(session, self.now)?;
+        let number = (1..=u8::MAX).find(|number| id(*number) == session.id).unwrap();
+        self.insert(number, session.rooms.iter().cloned());
+        Ok(resumed)
+    }
+
     /// Claims and resumes a session. Returns the names of the missed events.
     fn recover(&mut self, pid: &str, offset: Option<&str>) -> Result<Vec<String>, ClaimError> {
         let session = self.claim(pid, offset)?;
-        let (missed, _) = self.lane.resume(&session, self.now)?;
+        let missed = self.resume(&session)?.0;
         Ok(missed.iter().map(|event| event.json().split('"').nth(1).unwrap().to_owned()).collect())
     }
 }
@@ -94,7 +136,7 @@ impl Test {
 #[test]
 fn a_client_gets_what_came_after_its_offset() {
     let mut test = Test::new(|_| {});
-    let generation = test.lane.begin(&id(1), "pid");
+    let generation = test.begin(1, "pid");
     test.join(1, "a");
     let first = test.emit("1", &to("a"));
     test.emit("2", &to("b"));
@@ -111,7 +153,7 @@ fn a_client_gets_what_came_after_its_offset() {
 fn a_client_without_an_offset_gets_everything_since_its_session_began() {
     let mut test = Test::new(|_| {});
     let before = test.emit("before", &BroadcastOptions::new());
-    let generation = test.lane.begin(&id(1), "pid");
+    let generation = test.begin(1, "pid");
     test.emit("1", &BroadcastOptions::new());
     test.suspend(1, generation);
     assert!(test.claim("pid", None).is_ok());
@@ -123,14 +165,14 @@ fn a_client_without_an_offset_gets_everything_since_its_session_began() {
 #[test]
 fn a_claim_consumes_nothing_and_a_session_is_resumed_once() {
     let mut test = Test::new(|_| {});
-    let generation = test.lane.begin(&id(1), "pid");
+    let generation = test.begin(1, "pid");
     test.suspend(1, generation);
     let first = test.claim("pid", None).unwrap();
     let second = test.claim("pid", None).unwrap();
     test.emit("1", &BroadcastOptions::new());
-    let (missed, next) = test.lane.resume(&first, test.now).unwrap();
+    let (missed, next) = test.resume(&first).unwrap();
     assert_eq!(missed.len(), 1, "what came after the claim");
-    assert_eq!(test.lane.resume(&second, test.now).unwrap_err(), ClaimError::UnknownSession);
+    assert_eq!(test.resume(&second).unwrap_err(), ClaimError::UnknownSession);
     assert!(!test.suspend(1, generation), "the former socket does not have the session any more");
     assert!(test.suspend(1, next));
     assert_eq!(test.recover("pid", None).unwrap(), ["1"], "again and again");
@@ -139,16 +181,16 @@ fn a_claim_consumes_nothing_and_a_session_is_resumed_once() {
 #[test]
 fn a_session_ends_with_its_socket_and_after_its_time() {
     let mut test = Test::new(|_| {});
-    test.lane.begin(&id(1), "1");
+    test.begin(1, "1");
     test.lane.end(&id(1));
     assert_eq!(test.claim("1", None).unwrap_err(), ClaimError::UnknownSession);
-    let generation = test.lane.begin(&id(2), "2");
+    let generation = test.begin(2, "2");
     test.suspend(2, generation);
     test.lane.end(&id(2));
     let session = test.claim("2", None).unwrap();
     test.now = test.now + 120 * SECOND;
     assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::Expired);
-    assert_eq!(test.lane.resume(&session, test.now).unwrap_err(), ClaimError::Expired);
+    assert_eq!(test.resume(&session).unwrap_err(), ClaimError::Expired);
     assert_eq!(test.lane.poll_timeout(), Some(test.now));
     test.lane.handle_timeout(test.now);
     assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::UnknownSession);
@@ -158,7 +200,7 @@ fn a_session_ends_with_its_socket_and_after_its_time() {
 #[test]
 fn an_offset_that_no_event_has_had_is_refused() {
     let mut test = Test::new(|_| {});
-    let generation = test.lane.begin(&id(1), "pid");
+    let generation = test.begin(1, "pid");
     let last = test.emit("1", &BroadcastOptions::new());
     test.suspend(1, generation);
     for offset in ["", "hello", &last[1..], &Test::new(|_| {}).lane.stamp(&event("1")).json()[6..19]] {
@@ -172,7 +214,7 @@ fn an_offset_that_no_event_has_had_is_refused() {
 #[test]
 fn the_log_forgets_by_time_and_by_bytes() {
     let mut test = Test::new(|options| options.max_disconnection_duration = 1000 * SECOND);
-    let generation = test.lane.begin(&id(1), "pid");
+    let generation = test.begin(1, "pid");
     let first = test.emit("1", &BroadcastOptions::new());
     test.now = test.now + 100 * SECOND;
     let second = test.emit("2", &BroadcastOptions::new());
@@ -191,7 +233,7 @@ fn the_log_forgets_by_time_and_by_bytes() {
         test.lane.kept().event_bytes
     };
     let mut test = Test::new(|options| options.max_log_bytes = 3 * each);
-    test.lane.begin(&id(1), "pid");
+    test.begin(1, "pid");
     for _ in 0..100 {
         test.emit("4", &BroadcastOptions::new());
     }
@@ -203,8 +245,8 @@ fn the_log_forgets_by_time_and_by_bytes() {
 #[test]
 fn nothing_from_before_a_gap_is_recovered() {
     let mut test = Test::new(|_| {});
-    let generation = test.lane.begin(&id(1), "1");
-    test.lane.begin(&id(2), "2");
+    let generation = test.begin(1, "1");
+    test.begin(2, "2");
     let before = test.emit("before", &BroadcastOptions::new());
     test.suspend(1, generation);
     test.lane.note_gap();
@@ -221,7 +263,7 @@ fn nothing_from_before_a_gap_is_recovered() {
     // It may have missed one before.
     assert_eq!(test.claim("2", Some(&after)).unwrap_err(), ClaimError::Gap);
     assert!(test.lane.export("2", test.now).is_none());
-    let generation = test.lane.begin(&id(3), "3");
+    let generation = test.begin(3, "3");
     test.suspend(3, generation);
     test.emit("missed", &BroadcastOptions::new());
     assert_eq!(test.recover("3", Some(&after)).unwrap(), ["missed"]);
@@ -235,7 +277,7 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
         options.max_left_rooms = 1;
     });
     for (number, pid) in [(1, "1"), (2, "2"), (3, "3")] {
-        let generation = test.lane.begin(&id(number), pid);
+        let generation = test.begin(number, pid);
         test.suspend(number, generation);
         test.now = test.now + SECOND;
     }
@@ -248,7 +290,7 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
     test.emit("d", &BroadcastOptions::new());
     assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::TooManyMissed);
 
-    let generation = test.lane.begin(&id(4), "4");
+    let generation = test.begin(4, "4");
     let mut offsets = vec![];
     for room in ["x", "y"] {
         test.join(4, room);
@@ -260,7 +302,7 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
     assert_eq!(test.recover("4", Some(&offsets[0])).unwrap(), ["y"]);
 
     let mut test = Test::new(|options| options.max_session_bytes = 100);
-    let generation = test.lane.begin(&id(1), "1");
+    let generation = test.begin(1, "1");
     assert!(test.suspend(1, generation));
     assert_eq!(test.lane.kept(), KeptForRecovery::default(), "it does not fit");
 }
@@ -268,22 +310,22 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
 #[test]
 fn a_claim_is_void_when_another_connection_has_had_the_session_since() {
     let mut test = Test::new(|_| {});
-    let generation = test.lane.begin(&id(1), "pid");
+    let generation = test.begin(1, "pid");
     test.join(1, "admins");
     test.suspend(1, generation);
     let slow = test.claim("pid", None).unwrap();
     let fast = test.claim("pid", None).unwrap();
-    let (_, generation) = test.lane.resume(&fast, test.now).unwrap();
+    let (_, generation) = test.resume(&fast).unwrap();
     test.leave(1, "admins");
     test.suspend(1, generation);
-    assert_eq!(test.lane.resume(&slow, test.now).map(|_| ()), Err(ClaimError::UnknownSession));
+    assert_eq!(test.resume(&slow).map(|_| ()), Err(ClaimError::UnknownSession));
     assert_eq!(test.claim("pid", None).unwrap().rooms, [], "the session is still there");
 }
 
 #[test]
 fn a_session_whose_time_is_over_is_not_given_to_another_server() {
     let mut test = Test::new(|_| {});
-    let generation = test.lane.begin(&id(1), "pid");
+    let generation = test.begin(1, "pid");
     let stamped = event("1").with_offset("1-0");
     test.lane.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
     test.suspend(1, generation);
@@ -299,7 +341,7 @@ fn a_client_cannot_take_the_text_of_another_event_for_an_offset() {
     let volatile = DeliveryPolicy::Volatile;
     let bare = event("x");
     assert_eq!(form(&test, &bare, &volatile), r#"["x"]"#);
-    let generation = test.lane.begin(&id(1), "pid");
+    let generation = test.begin(1, "pid");
     let before = form(&test, &text, &volatile);
     test.emit("1", &BroadcastOptions::new());
     let after = form(&test, &text, &volatile);
@@ -317,9 +359,9 @@ fn the_sizes_in_the_documentation_are_right() {
     let mut test = Test::new(|_| {});
     test.emit("12345678", &BroadcastOptions::new());
     let event = test.lane.stamp(&event("12345678"));
-    let generation = test.lane.begin(&id(1), "a private id of 20 c");
+    let generation = test.begin(1, "a private id of 20 c");
     test.suspend(1, generation);
     let KeptForRecovery { event_bytes, session_bytes, .. } = test.lane.kept();
     // On a machine with 64 bits, in docs/limits.md.
-    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (355, 580));
+    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (355, 612));
 }

@@ -83,6 +83,31 @@ async fn an_event_for_a_client_without_a_connection_waits_in_the_log() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_received_nothing_for_long_recovers_although_the_log_is_full() {
+    let (io, mut program, address) = recoverable(|recovery| recovery.max_log_bytes = 8192).await;
+    // Its socket has a later place in the index of the rooms, and then an earlier one.
+    let first = Recovering::new(address).await;
+    let others = program.joined().await;
+    let mut client = Recovering::new(address).await;
+    let _ = program.joined().await;
+    let fill_log = || (0..100).for_each(|number| io.to("others").emit("x", number));
+    for is_first_gone in [false, true] {
+        fill_log();
+        io.emit("received", ());
+        client.expect(["received"]).await;
+        fill_log();
+        if is_first_gone {
+            others.disconnect();
+        }
+        let (back, missed) = client.cut_and_back(address).await;
+        assert!(back.recovered && program.joined().await.recovered());
+        assert_eq!(missed, [""; 0]);
+        client = back;
+    }
+    drop(first);
+}
+
+#[tokio::test]
 async fn a_private_event_does_not_reach_others_in_a_room_of_that_name() {
     let (io, mut program, address) = recoverable(|_| {}).await;
     let mut ann = Recovering::new(address).await;
