@@ -63,7 +63,7 @@ class Context {
     const socket = this.client(transport, options);
     const ready = [next(socket.io, "open"), settled(socket)];
     if (transport === "polling, then upgraded") {
-      ready.push(ready[0].then(() => socket.io.engine.transport.name === "websocket" || next(socket.io.engine, "upgrade")));
+      ready.push(ready[0].then(() => upgraded(socket.io.engine)));
     }
     socket.connect();
     await Promise.all(ready); // fails as soon as the connect is rejected
@@ -93,6 +93,13 @@ class Context {
 async function settled(socket) {
   const refused = new Promise((_resolve, reject) => socket.once("connect_error", reject));
   await Promise.race([next(socket, "connect"), refused]);
+}
+
+/** Resolves when `engine` has finished its upgrade, and rejects when that fails. */
+async function upgraded(engine) {
+  if (engine.transport.name === "websocket") return;
+  const failed = new Promise((_resolve, reject) => engine.once("upgradeError", reject));
+  await Promise.race([next(engine, "upgrade"), failed]);
 }
 
 /** Emits an event and returns all values of its acknowledgement. `emitWithAck` would return only the first. */
