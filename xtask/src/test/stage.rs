@@ -21,7 +21,7 @@ pub(super) enum Stage {
     Lints,
     /// The crates that must run in browsers compile for them.
     Wasm,
-    /// Every Rust test, including those in documentation and examples.
+    /// Every Rust test, including those in documentation.
     Unit,
     /// A message takes no more instructions than recorded.
     Instructions,
