@@ -76,6 +76,9 @@ fn in_roles(roles: &[Role], cases: &Cases) -> Result<Verdict> {
     Ok(verdict)
 }
 
+const SERVER: &str = "tidewire";
+const CLIENT: &str = "autobahn_client";
+
 /// The programs that Autobahn tests.
 struct Programs {
     server: Option<PathBuf>,
@@ -85,14 +88,19 @@ struct Programs {
 impl Programs {
     /// Builds the programs of these roles. An optimised build takes longer, and pays off if there are many cases.
     fn build(roles: &[Role], optimised: bool) -> Result<Self> {
-        let build = |role: Role, target: &[&str]| {
-            let profile: &[&str] = if optimised { &["--release"] } else { &[] };
-            roles.contains(&role).then(|| process::build_executable(&[target, profile].concat())).transpose()
-        };
-        Ok(Self {
-            server: build(Role::Server, &["--package", "tidewire-cli", "--bin", "tidewire"])?,
-            client: build(Role::Client, &["--package", "tidewire-ws", "--example", "autobahn_client"])?,
-        })
+        // One build for the whole workspace shares the crates that the stage `unit` has built.
+        let mut arguments = vec!["--workspace"];
+        for role in roles {
+            arguments.extend(match role {
+                Role::Server => ["--bin", SERVER],
+                Role::Client => ["--example", CLIENT],
+            });
+        }
+        if optimised {
+            arguments.push("--release");
+        }
+        let mut built = process::build_executables(&arguments)?;
+        Ok(Self { server: built.remove(SERVER), client: built.remove(CLIENT) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs other programs and reads their output.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -111,20 +112,27 @@ pub(crate) fn succeeds_watched(command: &mut Command, mut on_line: impl FnMut(&s
 
 /// Runs `cargo build --locked` with these `arguments` and returns the executable that it builds.
 pub(crate) fn build_executable(arguments: &[&str]) -> Result<PathBuf> {
+    let executable = build_executables(arguments)?.into_values().next();
+    executable.with_context(|| format!("cargo build {} built no executable", arguments.join(" ")))
+}
+
+/// Runs `cargo build --locked` with these `arguments` and returns the executables that it builds, by their names.
+pub(crate) fn build_executables(arguments: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo();
     command.args(["build", "--locked", "--message-format=json-render-diagnostics"]).args(arguments);
     announce(&command);
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
     let output = child.stdout.take().context("standard output is piped")?;
-    let mut executable = None;
+    let mut executables = BTreeMap::new();
     for message in Message::parse_stream(BufReader::new(output)) {
-        if let Message::CompilerArtifact(artifact) = message? {
-            executable = artifact.executable.or(executable);
+        if let Message::CompilerArtifact(artifact) = message?
+            && let Some(executable) = artifact.executable
+        {
+            executables.insert(artifact.target.name, executable.into_std_path_buf());
         }
     }
     ensure!(child.wait()?.success(), "{} failed", line(&command));
-    let executable = executable.with_context(|| format!("{} built no executable", line(&command)))?;
-    Ok(executable.into_std_path_buf())
+    Ok(executables)
 }
 
 fn announce(command: &Command) {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::tally::{NodeSummary, Tally};
 use crate::environment::{self, apt, python};
-use crate::process::{build_executable, succeeds_watched};
+use crate::process::{build_executable, build_executables, succeeds_watched};
 use crate::shard::{Scope, Shard};
 
 /// The number of shards of the tests against the reference.
@@ -23,39 +23,25 @@ const REFERENCE_SMOKE: &[&str] =
 /// against socketioxide too.
 pub(super) fn in_node(scope: Scope) -> Result<Tally> {
     let folder = suite("conformance/node")?;
-    let client = build_executable(&["--package", "tidewire-ws", "--example", "conformance_client"])?;
-    let engine = build_executable(&["--package", "tidewire-engineio", "--example", "conformance_engine"])?;
-    let engine_client = build_executable(&[
-        "--package",
-        "tidewire-engineio-client",
-        "--example",
-        "conformance_engine_client",
-    ])?;
-    let socketio_client =
-        build_executable(&["--package", "tidewire-client", "--example", "conformance_socketio_client"])?;
     let mut tests = npm(&folder, "test");
     with_programs(&mut tests, &folder)?;
-    tests
-        .env("TIDEWIRE_CONFORMANCE_CLIENT", client)
-        .env("TIDEWIRE_CONFORMANCE_ENGINE", engine)
-        .env("TIDEWIRE_CONFORMANCE_ENGINE_CLIENT", engine_client)
-        .env("TIDEWIRE_CONFORMANCE_SOCKETIO_CLIENT", &socketio_client);
-    let tally = against_tidewire(&mut tests)?;
+    let programs = our_programs()?;
+    let tally = against_tidewire(&mut tests, &programs)?;
     match scope {
         Scope::Shard(_) => Ok(tally),
-        Scope::Full => Ok(tally + against_socketioxide(&folder, &socketio_client)?),
+        Scope::Full => Ok(tally + against_socketioxide(&folder, &programs)?),
     }
 }
 
 /// Runs our client against a server of the crate socketioxide, which takes minutes to build.
-fn against_socketioxide(folder: &Path, socketio_client: &Path) -> Result<Tally> {
+fn against_socketioxide(folder: &Path, programs: &[Program]) -> Result<Tally> {
     let manifest = environment::root()?.join("conformance/socketioxide/Cargo.toml");
     let manifest = manifest.to_str().context("the path of the repository is not valid UTF-8")?;
     let program = "tidewire-conformance-socketioxide";
     let server = build_executable(&["--manifest-path", manifest, "--bin", program])?;
     let mut tests = npm(folder, "socketioxide");
     tests.env("TIDEWIRE_CONFORMANCE_SOCKETIOXIDE", server);
-    tests.env("TIDEWIRE_CONFORMANCE_SOCKETIO_CLIENT", socketio_client);
+    tests.envs(programs.iter().cloned());
     run(&mut tests)
 }
 
@@ -97,7 +83,8 @@ pub(super) fn in_a_browser() -> Result<Tally> {
     let client = run(&mut npm(&suite("web/client")?, "test"))? + run(&mut npm(&suite("web/pages")?, "test"))?;
     let folder = suite("conformance/browser")?;
     let chromium = apt::provided("chromium")?;
-    Ok(client + against_tidewire(npm(&folder, "test").env("TIDEWIRE_CHROMIUM", chromium))?)
+    let mut tests = npm(&folder, "test");
+    Ok(client + against_tidewire(tests.env("TIDEWIRE_CHROMIUM", chromium), &our_programs()?)?)
 }
 
 /// Installs the packages of a suite and returns its folder.
@@ -117,12 +104,33 @@ fn with_programs(tests: &mut Command, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the binary and the conformance server and runs `tests` against them. Debug builds save more build time than the
-/// tests lose.
-fn against_tidewire(tests: &mut Command) -> Result<Tally> {
-    let binary = build_executable(&["--package", "tidewire-cli", "--bin", "tidewire"])?;
-    let conformance_server = build_executable(&["--package", "tidewire-server", "--example", "conformance"])?;
-    tests.env("TIDEWIRE_BINARY", binary).env("TIDEWIRE_CONFORMANCE_SERVER", conformance_server);
+/// An environment variable, and the program that it names to the tests.
+type Program = (&'static str, PathBuf);
+
+/// Builds the binary and the conformance programs. Debug builds save more build time than the tests lose. All programs are
+/// built at once and for the whole workspace, so that they share the crates that the stage `unit` has built.
+fn our_programs() -> Result<Vec<Program>> {
+    const EXAMPLES: [(&str, &str); 5] = [
+        ("TIDEWIRE_CONFORMANCE_SERVER", "conformance"),
+        ("TIDEWIRE_CONFORMANCE_CLIENT", "conformance_client"),
+        ("TIDEWIRE_CONFORMANCE_ENGINE", "conformance_engine"),
+        ("TIDEWIRE_CONFORMANCE_ENGINE_CLIENT", "conformance_engine_client"),
+        ("TIDEWIRE_CONFORMANCE_SOCKETIO_CLIENT", "conformance_socketio_client"),
+    ];
+    let mut arguments = vec!["--workspace", "--bin", "tidewire"];
+    arguments.extend(EXAMPLES.iter().flat_map(|(_, example)| ["--example", *example]));
+    let mut built = build_executables(&arguments)?;
+    let programs = [("TIDEWIRE_BINARY", "tidewire")].into_iter().chain(EXAMPLES);
+    programs
+        .map(|(variable, name)| {
+            Ok((variable, built.remove(name).with_context(|| format!("cargo did not build {name}"))?))
+        })
+        .collect()
+}
+
+/// Runs `tests` against our programs.
+fn against_tidewire(tests: &mut Command, programs: &[Program]) -> Result<Tally> {
+    tests.envs(programs.iter().cloned());
     let mut tally = run(tests)?;
     // Against Tidewire no test may be skipped: a skipped test is a disabled test.
     if tally.skipped > 0 {
