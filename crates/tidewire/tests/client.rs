@@ -11,13 +11,11 @@ use tidewire::{Data, Reply};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::chat;
+
 #[path = "../../../examples/guide_client.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod guide_client;
-
-#[path = "../../../examples/chat.rs"]
-#[allow(dead_code, reason = "`main` is for `cargo run`")]
-mod chat;
 
 const TRANSPORTS: [&[Transport]; 3] =
     [&[Transport::Polling], &[Transport::WebSocket], &[Transport::Polling, Transport::WebSocket]];

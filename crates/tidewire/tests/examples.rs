@@ -10,13 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::chat;
+
 #[path = "../../../examples/axum.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod axum_example;
-
-#[path = "../../../examples/chat.rs"]
-#[allow(dead_code, reason = "`main` is for `cargo run`")]
-mod chat;
 
 #[path = "../../../examples/feed.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]

@@ -1,5 +1,4 @@
 //! A Socket.IO server with TLS on its own listener.
-#![cfg(feature = "tls")]
 
 use std::time::Duration;
 

@@ -19,8 +19,6 @@
 //! | CRIME, BREACH | compression reveals a secret next to text that an attacker controls | off by default: `deflate.rs`, `extensions_are_offered_…` in `rfc6455`; for one message: `ws/tests/compression.rs`, `what_is_not_to_be_compressed_is_not` |
 //! | tungstenite 0.26.1, tokio-websockets 0.13.1 | undefined behaviour in `unsafe` code | the workspace forbids `unsafe_code` |
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use http::header::{
@@ -28,12 +26,13 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::{agree, encode, frame, verify_with_header};
 use tidewire_ws_proto::{
     CloseCode, CloseFrame, CloseReason, Connection, DeflateAgreement, DeflateOptions, Deflater, Event,
     FrameHeader, HandshakeError, HandshakeResponseError, Input, Limits, Opcode, ProtocolError, Role, Time,
     VerifiedRequest, verify_upgrade_request,
 };
+
+use crate::support::{agree, encode, frame, verify_with_header};
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 

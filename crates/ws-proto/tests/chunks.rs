@@ -1,16 +1,15 @@
 //! Messages in chunks: they have the same bytes as assembled messages, for every fragmentation, compression and
 //! split, and their memory does not grow with their length.
 
-mod support;
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{agree, encode};
 use tidewire_ws_proto::{
     CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader, Input, Limits,
     Opcode, ProtocolError, Role, Time,
 };
+
+use crate::support::{agree, encode};
 
 const SMALL: Limits = Limits {
     max_message_size: 1_000,

@@ -1,17 +1,16 @@
 //! Compressed messages (RFC 7692) between two endpoints: messages arrive as they were sent, for every compression,
 //! fragmentation and split. Also tests compressed frames where they are not allowed.
 
-mod support;
-
 use http::header::SERVER;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{agree, encode, verify_with_header};
 use tidewire_ws_proto::{
     Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader, Input, Limits, Opcode,
     ProtocolError, Role, Time,
 };
+
+use crate::support::{agree, encode, verify_with_header};
 
 fn defaults() -> DeflateAgreement {
     agree(&DeflateOptions::default(), &DeflateOptions::default()).1

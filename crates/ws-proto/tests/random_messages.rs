@@ -2,13 +2,12 @@
 //! the other encodes. Also arbitrary bytes in random pieces: they cause no panic, and the result does not depend on
 //! the pieces.
 
-mod support;
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{feed, feed_to, frame, payload};
 use tidewire_ws_proto::{CloseCode, CloseFrame, Connection, Event, Limits, Opcode, Role};
+
+use crate::support::{feed, feed_to, frame, payload};
 
 /// A message or control frame that a peer sends, and where it is split into fragments.
 #[derive(Clone, Debug)]

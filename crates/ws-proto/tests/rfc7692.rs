@@ -3,20 +3,19 @@
 //! Compressed messages are read by a peer that keeps no more than the negotiated window. Messages to inflate are
 //! literal bytes where that matters.
 
-mod support;
-
 use flate2::{Decompress, FlushDecompress};
 use http::header::{
     CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
-use support::{agree, encode, verify_with_header};
 use tidewire_ws_proto::{
     CloseCode, Connection, DeflateAgreement, DeflateOptions, Deflater, Event, FrameHeader,
     HandshakeResponseError, Input, Limits, Opcode, ProtocolError, Role, Time, VerifiedRequest,
     verify_upgrade_request,
 };
+
+use crate::support::{agree, encode, verify_with_header};
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
@@ -235,7 +234,7 @@ fn section_6_each_message_is_compressed_or_not_and_its_opcode_stays() {
         let expected = [
             Event::Text("Hello".into()),
             Event::Text("Hello".into()),
-            Event::Ping(support::payload(b"between")),
+            Event::Ping(crate::support::payload(b"between")),
             Event::Binary(b"Hello".into()),
         ];
         for options in [BARE, TAKEOVER] {

@@ -1,10 +1,9 @@
 //! Conversations in literal frames, each fed whole, byte by byte and split at every two points. The result must
 //! always be the same. Violations of the RFC are in `rfc6455`.
 
-mod support;
-
-use support::{assert_refused, feed, frame, payload, seen_at_every_split};
 use tidewire_ws_proto::{CloseCode, CloseFrame, Event, Limits, Opcode, ProtocolError as Error, Role};
+
+use crate::support::{assert_refused, feed, frame, payload, seen_at_every_split};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 

@@ -8,17 +8,16 @@
 //! whose Pongs accumulate without limit (faye, ws) by `slow_readers.rs`; peers that are gone or never close by
 //! `keepalive.rs` and `closing.rs`; invalid certificates and wrong host names by `client/tls.rs`.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use support::{REQUEST, connect, echo, soon, text};
 use tidewire_ws::{ConnectError, Connector, Message, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use crate::support::{REQUEST, connect, echo, soon, text};
 
 /// Starts an echo server on a free port.
 async fn serve() -> SocketAddr {

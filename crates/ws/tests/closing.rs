@@ -1,14 +1,13 @@
 //! All ways in which a connection ends, seen from both sides.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{close, connect, connect_with, fragment, frame, soon, text};
 use tidewire_ws::{CloseCause, CloseCode, CloseFrame, Limits, ProtocolError, SendError, WebSocket};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use ws_proto::{Event, FrameHeader, Opcode};
+
+use crate::support::{close, connect, connect_with, fragment, frame, soon, text};
 
 /// A handler that reports what it receives, and then how the connection ended.
 fn reporting() -> (impl FnOnce(WebSocket) -> BoxFuture + Clone + Send, mpsc::UnboundedReceiver<String>) {

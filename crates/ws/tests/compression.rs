@@ -1,17 +1,16 @@
 //! permessage-deflate on connections: which messages are compressed, which are not, and which share one compression.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::SinkExt;
 use http::HeaderMap;
-use support::{Client, connect_compressed, echo, frame, soon};
 use tidewire_ws::{DeflateOptions, Message, PreparedMessage, WebSocket};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Barrier;
 use ws_proto::{ClientHandshake, Deflater, Opcode, WebSocketUri, verify_upgrade_request};
+
+use crate::support::{Client, connect_compressed, echo, frame, soon};
 
 /// Two kilobytes that compress well.
 fn text() -> String {
@@ -59,7 +58,7 @@ async fn compressed_messages_are_received_and_responses_are_compressed_if_it_hel
     client.write(&compressed_hello()).await;
     assert_eq!(next_frame(&mut client).await, (0x81, b"Hello".to_vec()), "too short to be compressed");
 
-    client.write(&support::text(&text())).await;
+    client.write(&crate::support::text(&text())).await;
     let (first, payload) = next_frame(&mut client).await;
     assert_eq!(first, 0xc1);
     assert!(payload.len() < text().len() / 4, "{} bytes", payload.len());
@@ -159,7 +158,7 @@ async fn context_makes_the_second_message_smaller_where_both_ends_keep_it() {
         let mut client = connect_compressed(&keeps, options, echo).await;
         let mut lengths = Vec::new();
         for _ in 0..2 {
-            client.write(&support::text(&text())).await;
+            client.write(&crate::support::text(&text())).await;
             let (first, payload) = next_frame(&mut client).await;
             assert_eq!(first, 0xc1);
             lengths.push(payload.len());
@@ -198,7 +197,7 @@ async fn connections_with_equal_options_share_a_prepared_frame() {
 
 #[tokio::test]
 async fn without_an_offer_a_prepared_message_is_sent_as_it_is() {
-    let mut client = support::connect(async |mut socket: WebSocket| {
+    let mut client = crate::support::connect(async |mut socket: WebSocket| {
         let message = PreparedMessage::new(vec![7; 10_000]);
         assert_eq!(message.message(), &Message::from(vec![7; 10_000]));
         socket.send_prepared(&message).await.expect("sent");

@@ -1,7 +1,4 @@
 //! `Upgrade` as an extractor in an axum program.
-#![cfg(feature = "axum")]
-
-mod support;
 
 use std::net::SocketAddr;
 
@@ -10,9 +7,10 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::any;
 use http::HeaderMap;
-use support::soon;
 use tidewire_ws::{AllowedOrigins, ConnectError, Connector, Message, Upgrade, UpgradeRejection, WebSocket};
 use tokio::net::TcpListener;
+
+use crate::support::soon;
 
 async fn chat(
     State(origins): State<AllowedOrigins>,

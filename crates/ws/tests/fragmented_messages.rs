@@ -1,7 +1,5 @@
 //! Messages that are sent and received piece by piece.
 
-mod support;
-
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -16,7 +14,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Client, connect, connect_with, fragment, frame, soon, text};
 use tidewire_ws::{
     CloseCause, CloseCode, Connector, DeflateOptions, IncompleteMessage, Limits, Message, ProtocolError,
     SinkError, TrySendError, WebSocket,
@@ -24,6 +21,8 @@ use tidewire_ws::{
 use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, watch};
 use ws_proto::{Event, Opcode};
+
+use crate::support::{Client, connect, connect_with, fragment, frame, soon, text};
 
 /// Opens a connection, and returns both ends, the server's first.
 async fn pair(capacity: usize, limits: Limits, deflate: Option<DeflateOptions>) -> (WebSocket, WebSocket) {

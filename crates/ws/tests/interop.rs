@@ -1,10 +1,7 @@
 //! Our server against clients of another implementation. Our client against its server is in `client/interop.rs`. The
 //! npm package `ws` and Autobahn, in both directions, are in the folder `conformance` of the repository.
 
-mod support;
-
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use support::soon;
 use tidewire_ws::{CloseCause, CloseCode, CloseFrame, Message, SendError, Server, ServerBuilder, WebSocket};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -14,6 +11,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame as TheirFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode as TheirCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message as Theirs};
+
+use crate::support::soon;
 
 /// Starts a server that echoes, reports how each connection ended, and closes when it receives "close". Returns its
 /// port.
@@ -131,7 +130,7 @@ async fn our_server_detects_an_end_without_a_close() {
 async fn client_and_server_exchange_messages_over_tls() {
     use std::sync::Arc;
 
-    use support::certificate_authority::Authority;
+    use crate::support::certificate_authority::Authority;
     use tidewire_ws::ServerTls;
     use tokio::net::TcpStream;
     use tokio_rustls::TlsConnector;

@@ -1,14 +1,13 @@
 //! A peer that gives no sign of life gets a Ping, and then times out.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Client, close, connect, connect_with, echo, frame, soon, text};
 use tidewire_ws::{CloseCause, CloseCode, Limits, WebSocket};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use ws_proto::{Event, Opcode};
+
+use crate::support::{Client, close, connect, connect_with, echo, frame, soon, text};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -1,7 +1,5 @@
 //! Over real sockets: the listener, the echo example, and a client of another implementation.
 
-mod support;
-
 #[allow(dead_code, reason = "its main would listen on a fixed port")]
 #[path = "../../../examples/echo.rs"]
 mod example;
@@ -10,7 +8,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use support::soon;
 use tidewire_ws::WebSocket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +15,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use crate::support::soon;
 
 /// Runs the example on a free port.
 async fn echo_server() -> SocketAddr {
@@ -101,7 +100,10 @@ async fn a_violation_right_after_the_request_gets_a_close_without_a_reset() {
     for hours in 0..3 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         // If the server closed too soon, the bytes after the unmasked frame would cause a reset.
-        stream.write_all(&[support::REQUEST, b"\x81\x00", &vec![0; 1_000_000]].concat()).await.unwrap();
+        stream
+            .write_all(&[crate::support::REQUEST, b"\x81\x00", &vec![0; 1_000_000]].concat())
+            .await
+            .unwrap();
         let mut response = Vec::new();
         soon(stream.read_to_end(&mut response)).await.unwrap_or_else(|error| panic!("hour {hours}: {error}"));
         assert!(response.ends_with(b"\r\n\r\n\x88\x02\x03\xea"), "{}", String::from_utf8_lossy(&response));

@@ -1,16 +1,15 @@
 //! The memory that many connections use together, and which of them must end.
 
-mod support;
-
 use std::future::pending;
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use support::{Client, connect_with_budget, echo, fragment, frame, soon};
 use tidewire_ws::{CloseCause, CloseCode, DeflateOptions, MemoryBudget, WebSocket};
 use tokio::sync::mpsc;
 use ws_proto::{Event, Opcode};
+
+use crate::support::{Client, connect_with_budget, echo, fragment, frame, soon};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

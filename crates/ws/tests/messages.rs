@@ -1,11 +1,10 @@
 //! Messages of every form arrive, and leave together.
 
-mod support;
-
-use support::{Client, connect, connect_with, echo, fragment, frame, text};
 use tidewire_ws::{Limits, WebSocket};
 use tokio::sync::oneshot;
 use ws_proto::{Event, Opcode};
+
+use crate::support::{Client, connect, connect_with, echo, fragment, frame, text};
 
 /// Sends `wire` to an echo server, and expects `echoed` in response.
 async fn echoes(client: &mut Client, wire: &[u8], echoed: Event<'static>) {

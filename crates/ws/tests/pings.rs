@@ -1,15 +1,14 @@
 //! The round-trip time to the peer.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Client, close, connect_with, frame, soon, text};
 use tidewire_ws::{CloseCode, Limits, PingError, Receiver, Sender, WebSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use ws_proto::{Event, Opcode};
+
+use crate::support::{Client, close, connect_with, frame, soon, text};
 
 /// A connection, and a task that receives on it.
 async fn open() -> (Sender, JoinHandle<Option<String>>, Client) {

@@ -2,10 +2,6 @@
 //! build each WebSocket frame themselves. The requirements on the handshake are in `rfc8441.rs` of the crate
 //! `ws-proto`.
 
-#[path = "support/http2.rs"]
-mod http2;
-mod support;
-
 use std::time::Duration;
 
 use h2::Reason;
@@ -15,7 +11,7 @@ use tidewire_ws::{CloseCause, CloseCode, CloseFrame, DeflateOptions, Limits, Mes
 use tokio::sync::mpsc;
 use ws_proto::Opcode;
 
-use crate::http2::{Client, Server, request};
+use crate::support::http2::{self, Client, Server, request};
 use crate::support::{echo, soon};
 
 #[tokio::test]

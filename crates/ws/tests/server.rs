@@ -1,13 +1,10 @@
 //! The server with settings: which handshakes it accepts, what its handlers receive, and how it shuts down.
 
-mod support;
-
 use std::future::pending;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Request;
-use support::{REQUEST, echo, soon};
 use tidewire_ws::{
     AddressLimits, AllowedOrigins, ClientAddress, CloseCause, CloseCode, CloseFrame, ConnectError, Connector,
     DeflateOptions, Handler, HttpLimits, Limits, Message, PeerAddress, Server, ServerBuilder, TrustedProxies,
@@ -17,6 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+
+use crate::support::{REQUEST, echo, soon};
 
 async fn serve<M: 'static>(builder: ServerBuilder, handler: impl Handler<M>) -> SocketAddr {
     let server = builder.bind("127.0.0.1:0").await.expect("a free port");
@@ -266,7 +265,7 @@ async fn a_shutdown_ends_at_its_timeout() {
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn tungstenite_connects_over_tls() {
-    let authority = support::certificate_authority::Authority::new();
+    let authority = crate::support::certificate_authority::Authority::new();
     let (chain, key) = authority.issue("localhost");
     let tls = tidewire_ws::ServerTls::from_pem(chain.as_bytes(), key.as_bytes())
         .expect("the key matches the certificate");

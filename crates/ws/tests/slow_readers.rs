@@ -1,13 +1,12 @@
 //! A peer that does not read costs bounded memory, and receives everything if it reads later.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{connect_with, frame, text};
 use tidewire_ws::{Limits, Message, TrySendError, WebSocket};
 use tokio::sync::mpsc;
 use ws_proto::{Event, Opcode};
+
+use crate::support::{connect_with, frame, text};
 
 const LIMIT: usize = 10_000;
 
@@ -89,7 +88,7 @@ async fn a_message_above_the_limit_is_accepted_if_the_queue_is_empty() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_sends_and_does_not_read_is_not_read_either() {
-    let mut client = connect_with(limits(), 1_024, b"", support::echo).await;
+    let mut client = connect_with(limits(), 1_024, b"", crate::support::echo).await;
     let flood = async {
         loop {
             client.write(&text(&"x".repeat(1_000))).await;

@@ -1,17 +1,16 @@
 //! Several tasks share one connection.
 
-mod support;
-
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use support::{Client, close, connect, connect_with, soon, text};
 use tidewire_ws::{
     CloseCause, CloseCode, CloseFrame, Limits, Message, Receiver, SendError, Sender, WebSocket,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use ws_proto::Event;
+
+use crate::support::{Client, close, connect, connect_with, soon, text};
 
 /// A connection whose halves the test holds, and its client. The stream holds a thousand bytes.
 async fn halves(limits: Limits) -> (Sender, Receiver, Client) {

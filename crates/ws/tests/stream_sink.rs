@@ -1,16 +1,15 @@
 //! A WebSocket as `Stream` and `Sink`.
 
-mod support;
-
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt, StreamExt, stream};
-use support::{close, connect, connect_with, soon, text};
 use tidewire_ws::{CloseCause, CloseCode, Limits, Message, SinkError, WebSocket};
 use tokio::sync::mpsc;
 use ws_proto::Event;
+
+use crate::support::{close, connect, connect_with, soon, text};
 
 #[tokio::test(start_paused = true)]
 async fn the_stream_can_be_forwarded_into_the_sink() {

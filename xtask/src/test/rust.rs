@@ -84,3 +84,34 @@ fn tests(command: &mut Command) -> Result<Tally> {
     let broken = || Tally::broken("a test program did not compile, or ended early");
     Ok(if succeeded || tally.failed > 0 { tally } else { tally + broken() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn no_test_file_is_left_out() -> Result<()> {
+        let mut files = 0;
+        for crate_folder in fs::read_dir(environment::root()?.join("crates"))? {
+            let tests = crate_folder?.path().join("tests");
+            // With `tests/main.rs`, a crate turns off `autotests`, and cargo ignores a file that is no module.
+            let Ok(main) = fs::read_to_string(tests.join("main.rs")) else { continue };
+            for file in fs::read_dir(&tests)? {
+                let path = file?.path();
+                let (Some(name), Some("rs")) = (
+                    path.file_stem().and_then(|name| name.to_str()),
+                    path.extension().and_then(|e| e.to_str()),
+                ) else {
+                    continue;
+                };
+                files += 1;
+                let is_module = main.lines().any(|line| line == format!("mod {name};"));
+                assert!(is_module || name == "main", "{} is not in main.rs", path.display());
+            }
+        }
+        assert!(files > 0);
+        Ok(())
+    }
+}

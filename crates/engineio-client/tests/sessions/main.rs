@@ -7,6 +7,7 @@ mod cookies;
 mod faults;
 mod heartbeat;
 mod limits;
+mod memory;
 mod polling;
 mod proxy;
 mod real_server;

@@ -5,8 +5,8 @@ use tidewire_ws_proto::{
     CloseCode, CloseFrame, Connection, EofKind, Event, Limits, Opcode, ProtocolError as Error, Role, Time,
 };
 
+use super::{ROLES, decode, sent, transmitted};
 use crate::support::{assert_refused, feed, payload, seen_at_every_split};
-use crate::{ROLES, decode, sent, transmitted};
 
 fn connection(role: Role) -> Connection {
     Connection::new(role, &Limits::default())

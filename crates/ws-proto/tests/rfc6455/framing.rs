@@ -5,8 +5,8 @@ use tidewire_ws_proto::{
     ProtocolError as Error, Role, Time, encode_frame,
 };
 
+use super::{KEY, ROLES, assert_protocol_error, raw, sent, transmitted};
 use crate::support::feed;
-use crate::{KEY, ROLES, assert_protocol_error, raw, sent, transmitted};
 
 const OPCODES: [Opcode; 6] =
     [Opcode::Continuation, Opcode::Text, Opcode::Binary, Opcode::Close, Opcode::Ping, Opcode::Pong];

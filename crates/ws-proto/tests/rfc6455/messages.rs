@@ -5,8 +5,8 @@ use tidewire_ws_proto::{
     encode_frame,
 };
 
+use super::{KEY, ROLES, assert_protocol_error, decode, raw, sent, transmitted};
 use crate::support::{assert_refused, feed, payload, seen_at_every_split};
-use crate::{KEY, ROLES, assert_protocol_error, decode, raw, sent, transmitted};
 
 /// Returns the events of `frames`, which are the same in both roles and at every split.
 fn events(frames: &[(bool, Opcode, &[u8])]) -> Vec<Event<'static>> {

@@ -1,5 +1,4 @@
 //! A peer that encodes frames from their parts, and a reader that receives them in pieces.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};

@@ -9,8 +9,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use super::{begin, frame, value};
 use crate::support::soon;
-use crate::{begin, frame, value};
 
 const URL: &str = "ws://server.example:9001/chat?room=1";
 

@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use ws_proto::Event;
 
+use super::{frame, open, open_with};
 use crate::support::{echo, soon};
-use crate::{frame, open, open_with};
 
 #[tokio::test(start_paused = true)]
 async fn everything_that_is_sent_without_waiting_leaves_in_one_write() {

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use ws_proto::Event as Wire;
 
+use super::{Peer, frame, value};
 use crate::support::soon;
-use crate::{Peer, frame, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 

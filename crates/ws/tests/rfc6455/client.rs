@@ -5,7 +5,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::Client;
+use super::Client;
 
 /// Starts a client, and returns the server's end of the stream.
 async fn connecting() -> (Client, JoinHandle<Result<WebSocket, ConnectError>>) {

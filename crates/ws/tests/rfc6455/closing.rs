@@ -3,8 +3,8 @@
 use tidewire_ws::{CloseCode, CloseFrame, WebSocket};
 use ws_proto::Opcode;
 
+use super::{Client, closed, serve};
 use crate::support::{echo, frame, text};
-use crate::{Client, closed, serve};
 
 #[tokio::test]
 async fn section_5_5_1_must_4_5_6_a_close_is_answered_and_the_server_closes_the_tcp_connection() {

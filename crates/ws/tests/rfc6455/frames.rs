@@ -2,8 +2,8 @@
 
 use ws_proto::Opcode;
 
+use super::{Client, closed, serve};
 use crate::support::{echo, fragment, frame, text};
-use crate::{Client, closed, serve};
 
 /// A frame with this first byte and this encoded length, masked with zeros.
 fn raw(first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {

@@ -7,8 +7,8 @@ use net::{HttpLimits, Listener};
 use tidewire_ws::AllowedOrigins;
 use tower::service_fn;
 
+use super::{Client, serve};
 use crate::support::{REQUEST, echo, text};
-use crate::{Client, serve};
 
 /// The valid request with one of its lines replaced.
 fn request(line: &str, by: &str) -> String {

@@ -1,8 +1,8 @@
 //! An in-memory connection: hyper and the handler on one end, a client that sees every byte on the other.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 #[cfg(feature = "tls")]
 pub(crate) mod certificate_authority;
+pub(crate) mod http2;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

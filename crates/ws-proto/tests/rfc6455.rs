@@ -6,7 +6,7 @@
 //! same numbering. [`must_coverage`] contains the number of MUSTs of each section, and the reason for each one that
 //! has no test. It fails if a MUST has neither a test nor a reason.
 //!
-//! Violations are fed to both roles at every split (`support::seen_at_every_split`), so each result holds wherever a
+//! Violations are fed to both roles at every split (`crate::support::seen_at_every_split`), so each result holds wherever a
 //! read ends.
 
 mod client;
@@ -15,8 +15,6 @@ mod framing;
 mod handshake;
 mod messages;
 mod must_coverage;
-#[path = "../support/mod.rs"]
-mod support;
 
 use tidewire_ws_proto::{Connection, Event, Input, Limits, Opcode, ProtocolError, Role, Time};
 
@@ -41,7 +39,7 @@ fn raw(role: Role, first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// Encodes a valid frame of the peer of `role`.
 fn sent(role: Role, fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
-    support::frame(role, fin, opcode, payload, KEY)
+    crate::support::frame(role, fin, opcode, payload, KEY)
 }
 
 /// Asserts that the connection fails with 1002 at this frame, at every split and after other frames. Events before it
@@ -49,9 +47,9 @@ fn sent(role: Role, fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 #[track_caller]
 fn assert_protocol_error(role: Role, wire: &[u8], error: &ProtocolError) {
     let limits = Limits::default();
-    support::assert_refused(role, &limits, wire, error, 1002);
+    crate::support::assert_refused(role, &limits, wire, error, 1002);
     let hello = sent(role, true, Opcode::Text, b"hello");
-    let seen = support::feed(role, &limits, [&[&hello, wire, &hello].concat()[..]]);
+    let seen = crate::support::feed(role, &limits, [&[&hello, wire, &hello].concat()[..]]);
     assert_eq!((seen.events, seen.error), (vec![Event::Text("hello".into())], Some(error.clone())));
 }
 

@@ -8,8 +8,6 @@ mod client;
 mod closing;
 mod frames;
 mod handshake;
-#[path = "../support/mod.rs"]
-mod support;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -50,7 +48,7 @@ impl Client {
     /// Connects, and completes the handshake.
     async fn open(server: SocketAddr) -> Self {
         let mut client = Self::connect(server).await;
-        client.write(support::REQUEST).await;
+        client.write(crate::support::REQUEST).await;
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         client

@@ -5,8 +5,6 @@ mod interop;
 mod messages;
 mod reconnecting;
 mod reconnecting_real_servers;
-#[path = "../support/mod.rs"]
-mod support;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -14,11 +12,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::{Counting, soon};
 use tidewire_ws::{ConnectError, Connector, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use ws_proto::{Connection, Event, Input, Limits, Role, Time, accept_key};
+
+use crate::support::{Counting, soon};
 
 /// A server that sees every byte.
 struct Peer {

@@ -2,8 +2,6 @@
 //! that are named after advisories are here too.
 
 mod advisories;
-#[path = "../support/message_parts.rs"]
-mod message_parts;
 mod simulation;
 
 use std::time::Duration;
