@@ -67,11 +67,11 @@ impl Stage {
             Self::Floors => ("floors", 1, 1),
             Self::Lints => ("lints", 5, 5),
             Self::Wasm => ("wasm", 2, 2),
-            Self::Unit => ("unit", 10, 10),
+            Self::Unit => ("unit", 11, 11),
             Self::Instructions => ("instructions", 7, 7),
             Self::Node => ("node", 6, 12),
             Self::Browser => ("browser", 3, 3),
-            Self::Autobahn => ("autobahn", 3, 60),
+            Self::Autobahn => ("autobahn", 2, 60),
             Self::Reference => ("reference", 2, 5),
         };
         Row { name, minutes, full_minutes }
