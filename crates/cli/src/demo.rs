@@ -1,6 +1,7 @@
 //! The pages of the binary, and the namespaces that they use. `--no-demo` serves none of it.
 
 mod chat;
+mod figures;
 mod files;
 mod game;
 mod home;
@@ -12,8 +13,11 @@ use std::time::Duration;
 use axum::Router;
 use tidewire::server::{Builder, ConnectionStateRecovery, Server};
 
-/// What a page of one namespace needs on top of the options of the binary.
-pub(crate) fn configure(builder: Builder) -> Builder {
+pub(crate) use figures::Figures;
+
+/// What the pages need on top of the options of the binary. The figures begin to count.
+pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
+    let builder = builder.observer(figures.observer());
     // Only where the pages show it: elsewhere, clients would see one more argument in each event.
     builder.connection_state_recovery(ConnectionStateRecovery {
         namespaces: Some(vec!["/chat".into(), "/tracking".into()]),
@@ -26,8 +30,8 @@ pub(crate) fn configure(builder: Builder) -> Builder {
 }
 
 /// Registers the handlers of the pages and returns their routes.
-pub(crate) fn register(io: &Server) -> Router {
-    home::register(io);
+pub(crate) fn register(io: &Server, figures: Figures) -> Router {
+    home::register(io, figures);
     chat::register(io);
     tracking::register(io);
     game::register(io);

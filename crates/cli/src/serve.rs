@@ -66,11 +66,13 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
-    if !args.no_demo {
-        builder = demo::configure(builder);
+    let connections = TaskTracker::new();
+    let figures = (!args.no_demo).then(|| demo::Figures::new(connections.clone()));
+    if let Some(figures) = &figures {
+        builder = demo::configure(builder, figures);
     }
     let io = application::build(builder);
-    let pages = if args.no_demo { Router::new() } else { demo::register(&io) };
+    let pages = figures.map_or_else(Router::new, |figures| demo::register(&io, figures));
     // Handle the signals before the address is printed: a process that reads the address may stop the server
     // immediately.
     let stop = shutdown_signal()?;
@@ -84,7 +86,6 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     drop(output::in_background(move || drop(io::stdout().write_all(greeting.as_bytes()))));
 
     let (stopping, stopped) = watch::channel(false);
-    let connections = TaskTracker::new();
     let echoes = EchoState {
         shutdown: stopped,
         connections: connections.clone(),
