@@ -273,7 +273,14 @@ fn advance(mut entry: SocketEntry<'_, SocketDriver>, server: &Server, cx: &mut T
     while entry.socket_mut().advance(server, cx) == Progress::Accepted {
         // Update the state machine first. If the `on_connection` handler disconnects the socket, events that arrive
         // afterwards are not a protocol violation.
-        if entry.accept() {
+        let is_connected = if entry.socket().has_resumed() {
+            // The adapter has sent the response.
+            entry.set_connected();
+            true
+        } else {
+            entry.accept()
+        };
+        if is_connected {
             entry.socket().socket().session().set_authenticated();
             entry.socket_mut().call_on_connection(server, cx);
         }

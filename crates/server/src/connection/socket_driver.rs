@@ -46,6 +46,8 @@ enum HandlerStage {
     Middleware { next: u32, running: Option<TokioTask<Result<(), ConnectError>>> },
     /// The adapter delivers what the client has missed, and connects the socket.
     Resuming(PendingResume),
+    /// The adapter has connected the socket with its former session.
+    Resumed,
     /// The `on_connection` handler runs.
     Connecting(TokioTask<Result<(), HandlerError>>),
     /// Events are handled.
@@ -79,8 +81,8 @@ impl HandlerStage {
 pub(crate) enum Progress {
     /// The socket waits for a handler or a packet.
     Pending,
-    /// All middlewares have accepted the client. Call [`SocketDriver::call_on_connection`] next, unless the client has
-    /// disconnected.
+    /// All middlewares have accepted the client, and the session that it has claimed, if any, has been resumed. Call
+    /// [`SocketDriver::call_on_connection`] next, unless the client has disconnected before it was connected.
     Accepted,
 }
 
@@ -139,6 +141,7 @@ impl SocketDriver {
             | HandlerStage::Claiming(_)
             | HandlerStage::Middleware { .. }
             | HandlerStage::Resuming(_)
+            | HandlerStage::Resumed
             | HandlerStage::Connecting(_)
             | HandlerStage::Disconnecting(_) => true,
             HandlerStage::Connected => !self.events.is_idle() || self.is_disconnected(),
@@ -215,10 +218,11 @@ impl SocketDriver {
                 HandlerStage::Resuming(resume) => {
                     let Poll::Ready(resumed) = Pin::new(resume).poll(cx) else { return Progress::Pending };
                     match resumed.unwrap_or(Err(ClaimError::NodeLeft)) {
-                        Ok(()) => self.start_on_connection(server, cx),
+                        Ok(()) => self.stage = HandlerStage::Resumed,
                         Err(error) => self.begin_new_session(error, server),
                     }
                 }
+                HandlerStage::Resumed => return Progress::Accepted,
                 HandlerStage::Middleware { running: Some(task), next } => {
                     let Poll::Ready(result) = Pin::new(task).poll(cx) else { return Progress::Pending };
                     self.stage = HandlerStage::Middleware { next: *next, running: None };
@@ -226,9 +230,12 @@ impl SocketDriver {
                 }
                 HandlerStage::Middleware { next, .. } => {
                     let next = *next;
-                    if !self.call_middleware(next, server, cx) {
-                        return Progress::Accepted;
+                    if self.call_middleware(next, server, cx) {
+                        continue;
                     }
+                    // The client is not accepted before it is known that it gets its session.
+                    let Some(resume) = self.socket.resume_session() else { return Progress::Accepted };
+                    self.stage = HandlerStage::Resuming(resume);
                 }
                 HandlerStage::Connecting(task) => {
                     if let Poll::Ready(result) = Pin::new(task).poll(cx) {
@@ -353,17 +360,16 @@ impl SocketDriver {
         self.handle_claimed(Err(error));
     }
 
-    /// Connects the socket to the namespace and calls the `on_connection` handler.
-    pub(crate) fn call_on_connection(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
-        if let Some(resume) = self.socket.resume_session() {
-            self.stage = HandlerStage::Resuming(resume);
-            return;
-        }
-        self.socket.enter_namespace();
-        self.start_on_connection(server, cx);
+    /// Returns whether the adapter has connected the socket with its former session.
+    pub(crate) fn has_resumed(&self) -> bool {
+        matches!(self.stage, HandlerStage::Resumed)
     }
 
-    fn start_on_connection(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
+    /// Connects the socket to the namespace, if its session was not resumed, and calls the `on_connection` handler.
+    pub(crate) fn call_on_connection(&mut self, server: &Server, cx: &mut TaskContext<'_>) {
+        if !self.has_resumed() {
+            self.socket.enter_namespace();
+        }
         let handlers = self.socket.handlers().clone();
         let Some(connection) = &handlers.connection else {
             self.stage = HandlerStage::Connected;

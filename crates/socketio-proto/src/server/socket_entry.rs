@@ -131,15 +131,22 @@ impl<'c, S: Socket> SocketEntry<'c, S> {
     /// does nothing and returns `true`.
     #[must_use = "if this returns `false`, the driver must not send a CONNECT packet"]
     pub fn accept(&mut self) -> bool {
-        let slot = &mut self.connection.slots[self.index];
-        let is_open = slot.is_open();
-        if let Slot::Socket { state, .. } = slot
-            && is_open
+        let is_open = self.connection.slots[self.index].is_open();
+        if is_open {
+            self.set_connected();
+        }
+        is_open
+    }
+
+    /// Notes that the client has been sent the response to its connect request, for example with the events of a session that
+    /// it recovers. The client may send events from now on, even if the program has disconnected the socket meanwhile.
+    pub fn set_connected(&mut self) {
+        if let Slot::Socket { state: state @ SocketState::Connecting, .. } =
+            &mut self.connection.slots[self.index]
         {
             *state = SocketState::Connected;
             self.connection.connect_deadline = PeerDeadline::NEVER;
         }
-        is_open
     }
 
     /// Removes the socket from the connection. The driver calls this after the socket is disconnected and its last

@@ -138,6 +138,19 @@ fn a_violation_is_described_and_closes_the_connection() {
 }
 
 #[test]
+fn packets_for_a_socket_that_was_disconnected_right_after_the_response_are_ignored() {
+    let mut connection = connection();
+    let kicked = ask(&mut connection, "/");
+    kicked.set(true);
+    connection.for_each(|mut entry| {
+        assert!(!entry.accept(), "the program has disconnected it");
+        entry.set_connected();
+        assert_eq!(entry.state(), SocketState::Disconnected { was_connected: true });
+    });
+    assert_eq!(receive(&mut connection, r#"2["x"]"#), "ignored", "the client has got the response");
+}
+
+#[test]
 fn late_packets_for_a_socket_that_the_server_disconnected_are_ignored() {
     let mut connection = connection();
     let kicked = join(&mut connection, "/");

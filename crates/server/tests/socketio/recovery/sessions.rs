@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidewire_server::{ConnectionStateRecovery, EmitError, Namespace, Server, Value};
+use tidewire_server::{Auth, ConnectionStateRecovery, EmitError, Namespace, Server, Socket, State, Value};
+use tokio::sync::mpsc;
 
-use super::client::{Recovering, recoverable};
-use crate::support::{Client, serve, soon, until};
+use super::client::{Recovering, answer_sync, recoverable};
+use crate::support::{Client, Gate, Joined, Program, program, serve, soon, until};
 
 #[tokio::test]
 async fn a_recovered_socket_has_the_id_the_rooms_and_the_data_of_the_former_one() {
@@ -152,6 +153,71 @@ async fn a_session_of_another_namespace_is_not_recovered() {
     other.send(&format!(r#"40/other,{{"pid":"{}"}}"#, client.pid)).await;
     let response = other.recv().await.unwrap();
     assert!(response.starts_with(r#"40/other,{"sid":""#) && !response.contains(&client.pid), "{response}");
+}
+
+/// Returns a server whose middleware waits for the gate and then refuses what is banned, and a client that the middleware
+/// checks with a claimed session. The client misses so much meanwhile that the session cannot be resumed.
+async fn claimed_and_lost(banned: bool) -> (Server, Program, Client) {
+    let (builder, mut program) = program();
+    let recovery = ConnectionStateRecovery {
+        skip_middlewares: false,
+        max_missed_events: 1,
+        ..ConnectionStateRecovery::default()
+    };
+    let io = builder
+        .connection_state_recovery(recovery)
+        .connect_timeout(Duration::from_secs(30))
+        .ping_interval(Duration::from_secs(300))
+        .build();
+    io.on_connection(async |socket: Socket, State(joined): State<Joined>| {
+        let _ = joined.0.send(socket);
+    });
+    let (calls, mut called) = mpsc::unbounded_channel();
+    io.middleware(move |State(gate): State<Gate>, Auth(auth): Auth<serde_json::Value>| {
+        let calls = calls.clone();
+        async move {
+            let _ = calls.send(());
+            gate.pass().await;
+            if auth["banned"] == true { Err("banned") } else { Ok(()) }
+        }
+    });
+    answer_sync(&io);
+    let address = serve(&io).await;
+    program.gate.open();
+    let former = Recovering::new(address).await;
+    let _ = program.joined().await;
+    soon(called.recv()).await;
+    let mut client = Client::open(address).await;
+    client.send(&format!("40{}", serde_json::json!({ "pid": former.pid, "banned": banned }))).await;
+    soon(called.recv()).await;
+    io.emit("1", ());
+    io.emit("2", ());
+    program.gate.open();
+    // It is checked again, as a new client.
+    soon(called.recv()).await;
+    (io, program, client)
+}
+
+#[tokio::test]
+async fn a_client_whose_session_is_lost_after_the_claim_is_not_connected_before_the_middleware_accepts_it() {
+    let (_io, _program, mut client) = claimed_and_lost(false).await;
+    client.send(r#"42["early"]"#).await;
+    assert_eq!(client.recv().await, None, "an event before the response is a violation of the protocol");
+}
+
+#[tokio::test]
+async fn a_client_whose_session_is_lost_after_the_claim_still_has_the_connect_timeout() {
+    let (_io, program, mut client) = claimed_and_lost(true).await;
+    program.gate.open();
+    client.expect(r#"44{"message":"banned"}"#).await;
+    tokio::time::pause();
+    for _ in 0..40 {
+        // In one step, the server would take itself for suspended.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    tokio::time::resume();
+    assert_eq!(client.recv().await, None, "it is in no namespace");
 }
 
 #[tokio::test(start_paused = true)]
