@@ -4,11 +4,13 @@
 //! namespace, its sessions, and the order in which things happen to them. It gets the time and the random bytes as
 //! arguments.
 
+mod assigned;
 mod lane;
 mod last_pushed;
 mod log;
 mod memberships;
 mod offset;
+mod private_log;
 mod room_positions;
 mod sessions;
 #[cfg(test)]
@@ -108,6 +110,10 @@ pub struct RecoveryOptions {
     pub max_log_age: Duration,
     /// The maximum size of the log in bytes. At the limit, the oldest events are dropped. Default 16 MiB.
     pub max_log_bytes: usize,
+    /// The maximum size of the events in the log that were sent to one socket only, in bytes, for each socket. All of these
+    /// events together take at most half of the log. At a limit, the oldest events of the same socket are dropped. Default
+    /// 1 MiB.
+    pub max_private_bytes: usize,
     /// The maximum number of sessions that are kept. At the limit, the oldest one is dropped. Default 100,000.
     pub max_sessions: usize,
     /// The maximum size of the sessions that are kept, in bytes. At the limit, the oldest one is dropped. Default 64 MiB.
@@ -130,6 +136,7 @@ impl RecoveryOptions {
             max_disconnection_duration: Duration::from_secs(120),
             max_log_age: Duration::from_secs(180),
             max_log_bytes: 16 * 1024 * 1024,
+            max_private_bytes: 1024 * 1024,
             max_sessions: 100_000,
             max_session_bytes: 64 * 1024 * 1024,
             max_left_rooms: 64,

@@ -33,11 +33,16 @@ pub struct ConnectionStateRecovery {
     /// In the other namespaces, events have no offset, and nothing is kept.
     pub namespaces: Option<Vec<String>>,
     /// The maximum size of the log of events of one namespace, in bytes, with the server's own memory for each event. At
-    /// the limit, the oldest events are dropped. If one of them came after the disconnect of a client, or after the last event that
-    /// the client has received of those that it was sent, the client is not recovered. Protects against
-    /// programs that send much within
+    /// the limit, the oldest events are dropped. A client that had received all that it was sent is not recovered if one of
+    /// them came after its disconnect. Another client is not recovered if one of them came after the last event that it has
+    /// received. Protects against programs that send much within
     /// [`max_disconnection_duration`](Self::max_disconnection_duration). Default 16 MiB.
     pub max_log_bytes: usize,
+    /// The maximum size of the events in the log that were sent to one socket only, in bytes, for each socket. All of these
+    /// events together take at most half of the log. At a limit, the oldest events of the same socket are dropped, so that
+    /// only its own client may not be recovered. Protects against clients that make the program answer without end, and so
+    /// would push out the events of the others. Default 1 MiB.
+    pub max_private_bytes: usize,
     /// The maximum number of sessions of one namespace that are kept. At the limit, the oldest one is dropped. Protects
     /// against clients that connect and disappear again and again. Default 100,000.
     pub max_sessions: usize,
@@ -65,6 +70,7 @@ impl Default for ConnectionStateRecovery {
             skip_middlewares: true,
             namespaces: None,
             max_log_bytes: 16 * 1024 * 1024,
+            max_private_bytes: 1024 * 1024,
             max_sessions: 100_000,
             max_session_bytes: 64 * 1024 * 1024,
             max_left_rooms: 64,
@@ -91,6 +97,7 @@ impl ConnectionStateRecovery {
         let unnoticed = engine.protocol.ping_interval.saturating_add(engine.protocol.ping_timeout);
         options.max_log_age = self.max_disconnection_duration.saturating_add(unnoticed);
         options.max_log_bytes = self.max_log_bytes;
+        options.max_private_bytes = self.max_private_bytes;
         options.max_sessions = self.max_sessions;
         options.max_session_bytes = self.max_session_bytes;
         options.max_left_rooms = self.max_left_rooms;

@@ -9,7 +9,7 @@ use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
 use super::last_pushed::LastPushed;
-use super::log::{Entry, Found, Log};
+use super::log::{Audience, Entry, Found, Log};
 use super::memberships::{Exported, Memberships};
 use super::offset::Position;
 use super::sessions::{self, Sessions, State};
@@ -67,7 +67,18 @@ impl Lane {
         assigned: Option<&str>,
         now: Time,
     ) {
-        self.log.push(event, options, assigned, now);
+        let audience = self.audience(&options);
+        self.log.push(event, options, audience, assigned, now);
+    }
+
+    /// Returns whether only one socket gets events with these options. Few sockets join the room of another one's id; what they
+    /// get there counts for that other one.
+    fn audience(&self, options: &BroadcastOptions) -> Audience {
+        match &*options.rooms {
+            [_] if options.private => Audience::OneSocket,
+            [room] if room.socket_id().is_some_and(|id| self.has_session(&id)) => Audience::OneSocket,
+            _ => Audience::Several,
+        }
     }
 
     /// Returns the form of an event that is not logged. A client takes text at its end for an offset, so the offset of the
@@ -208,7 +219,7 @@ impl Lane {
         }
         let missed = self.missed(&session.id, entry, session.offset.as_deref())?;
         let last_missed = missed.last().map(|(position, _)| *position);
-        let missed = missed.into_iter().map(|(_, entry)| entry.event.clone()).collect();
+        let missed = missed.into_iter().filter_map(|(_, entry)| entry.event().cloned()).collect();
         let generation = self.sessions.resume(&session.id, last_missed).ok_or(ClaimError::UnknownSession)?;
         Ok((missed, generation))
     }
@@ -268,7 +279,7 @@ impl Lane {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<Time> {
-        self.log.handle_timeout(now);
+        self.log.drop_due(now, usize::MAX);
         self.sessions.handle_timeout(now);
         let next = self.poll_timeout();
         self.has_timer = next.is_some();

@@ -1,6 +1,6 @@
 //! The log of a namespace: its recent events, in the order in which they were delivered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,37 +8,47 @@ use socketio_proto::EncodedEvent;
 use ws_proto::Time;
 
 use super::RecoveryOptions;
+use super::assigned::AssignedOffsets;
 use super::offset::{Epoch, Position};
+use super::private_log::PrivateLog;
 use super::room_positions::RoomPositions;
 use crate::options::BroadcastOptions;
 
 /// The recent events of a namespace. It is bounded by bytes and by time.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// The positions of the entries are consecutive. The last one has the position `last`.
-    entries: VecDeque<Entry>,
+    /// The events that may have been sent to several sockets, in the order of their positions.
+    shared: VecDeque<(Position, Entry)>,
+    /// The position of the last shared event that was dropped.
+    start: Position,
     by_room: RoomPositions,
+    private: PrivateLog,
     last: Position,
-    bytes: usize,
+    shared_bytes: usize,
     max_bytes: usize,
+    max_share: usize,
     max_age: Duration,
     epoch: Epoch,
     /// Everything up to this position may have a gap.
     gap: Position,
-    /// The offset of the last event, if a message bus has assigned it.
-    last_offset: Option<Arc<str>>,
-    /// The positions of the entries whose offsets a message bus has assigned.
-    assigned: HashMap<Arc<str>, Position>,
+    offsets: AssignedOffsets,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The event with its offset.
-    pub(super) event: EncodedEvent,
+    /// The event with its offset. `None` if it was too large to be kept.
+    event: Option<EncodedEvent>,
     pub(super) options: BroadcastOptions,
     time: Time,
     bytes: usize,
     assigned: Option<Arc<str>>,
+}
+
+/// Whether an event was sent to one socket only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    OneSocket,
+    Several,
 }
 
 /// What an offset says.
@@ -51,19 +61,25 @@ pub(super) enum Found {
     Invalid,
 }
 
+/// The number of due events that are dropped with each new one, so that no call takes long.
+const DUE_PER_EVENT: usize = 32;
+
 impl Log {
     pub(super) fn new(options: &RecoveryOptions) -> Self {
+        let max_bytes = options.max_log_bytes;
         Self {
-            entries: VecDeque::new(),
+            shared: VecDeque::new(),
+            start: 0,
             by_room: RoomPositions::default(),
+            private: PrivateLog::new(max_bytes / 2, options.max_private_bytes),
             last: 0,
-            bytes: 0,
-            max_bytes: options.max_log_bytes,
+            shared_bytes: 0,
+            max_bytes,
+            max_share: options.max_private_bytes,
             max_age: options.max_log_age,
             epoch: Epoch::from_random(options.random),
             gap: 0,
-            last_offset: None,
-            assigned: HashMap::new(),
+            offsets: AssignedOffsets::default(),
         }
     }
 
@@ -74,12 +90,12 @@ impl Log {
 
     /// Returns the offset of the last event.
     pub(super) fn current_offset(&self) -> String {
-        self.last_offset.as_deref().map_or_else(|| self.epoch.offset(self.last), str::to_owned)
+        self.offsets.last().map_or_else(|| self.epoch.offset(self.last), str::to_owned)
     }
 
     /// Returns the offset of the last event, if a message bus has assigned it.
     pub(super) fn assigned_offset(&self) -> Option<&str> {
-        self.last_offset.as_deref()
+        self.offsets.last()
     }
 
     /// Returns the offset that the next event gets, unless a message bus assigns it.
@@ -92,43 +108,50 @@ impl Log {
         &mut self,
         event: EncodedEvent,
         options: BroadcastOptions,
+        audience: Audience,
         assigned: Option<&str>,
         now: Time,
     ) {
         self.last += 1;
-        self.last_offset = assigned.map(Arc::from);
-        let bytes = Entry::memory(&event, &options, assigned);
-        if let Some(offset) = &self.last_offset {
-            self.assigned.insert(Arc::clone(offset), self.last);
+        let position = self.last;
+        let places = match audience {
+            Audience::OneSocket => PrivateLog::memory(),
+            Audience::Several => RoomPositions::memory(&options),
+        };
+        let bytes = places + Entry::memory(&event, &options, assigned);
+        let assigned = self.offsets.push(assigned, position);
+        let entry = Entry { event: Some(event), options, time: now, bytes, assigned };
+        match audience {
+            Audience::OneSocket => self.private.push(position, entry, &mut self.offsets),
+            Audience::Several => {
+                self.shared_bytes += bytes;
+                self.by_room.push(&entry.options, position);
+                self.shared.push_back((position, entry));
+            }
         }
-        self.bytes += bytes;
-        self.by_room.push(&options, self.last);
-        let assigned = self.last_offset.clone();
-        self.entries.push_back(Entry { event, options, time: now, bytes, assigned });
-        while self.bytes > self.max_bytes {
-            self.pop();
-        }
-        self.handle_timeout(now);
+        while self.bytes() > self.max_bytes && self.pop_shared() {}
+        self.drop_due(now, DUE_PER_EVENT);
     }
 
     /// Notes that events may be missing here. What came before is of no use any more.
     pub(super) fn note_gap(&mut self) {
         self.last += 1;
         self.gap = self.last;
+        self.start = self.last;
         self.epoch = self.epoch.next();
-        self.last_offset = None;
-        self.entries = VecDeque::new();
+        self.offsets = AssignedOffsets::default();
+        self.shared = VecDeque::new();
+        self.shared_bytes = 0;
         self.by_room = RoomPositions::default();
-        self.assigned = HashMap::new();
-        self.bytes = 0;
+        self.private = PrivateLog::new(self.max_bytes / 2, self.max_share);
     }
 
     pub(super) fn find(&self, offset: &str) -> Found {
-        if self.last_offset.as_deref() == Some(offset) {
+        if self.offsets.last() == Some(offset) {
             return Found::At(self.last);
         }
-        if let Some(position) = self.assigned.get(offset) {
-            return Found::At(*position);
+        if let Some(position) = self.offsets.find(offset) {
+            return Found::At(position);
         }
         match self.epoch.parse(offset) {
             Some(Some(position)) if position <= self.last => Found::At(position),
@@ -147,56 +170,72 @@ impl Log {
     pub(super) fn after<'r>(
         &self,
         position: Position,
-        rooms: impl Iterator<Item = &'r str>,
+        rooms: impl Iterator<Item = &'r str> + Clone,
     ) -> Option<impl Iterator<Item = (Position, &Entry)>> {
-        let start = self.start();
-        if position < start {
+        if position < self.start {
             return None;
         }
-        let positions = self.by_room.after(position, rooms).into_iter();
-        Some(positions.filter_map(move |at| {
-            let index = usize::try_from(at - start - 1).ok()?;
-            Some((at, self.entries.get(index)?))
-        }))
+        let mut positions = self.private.after(position, rooms.clone())?;
+        self.by_room.add_after(position, rooms, &mut positions);
+        positions.sort_unstable();
+        positions.dedup();
+        Some(positions.into_iter().filter_map(|at| Some((at, self.get(at)?))))
     }
 
-    /// Returns the position before the first event in the log.
+    fn get(&self, position: Position) -> Option<&Entry> {
+        match self.shared.binary_search_by_key(&position, |(at, _)| *at) {
+            Ok(index) => Some(&self.shared.get(index)?.1),
+            Err(_) => self.private.get(position),
+        }
+    }
+
+    /// Returns the position up to which events that may have been sent to several sockets were dropped.
     pub(super) fn start(&self) -> Position {
-        self.last - self.entries.len() as u64
+        self.start
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.entries.front().map(|entry| entry.time + self.max_age)
+        let shared = self.shared.front().map(|(_, entry)| entry.time);
+        [shared, self.private.oldest()].into_iter().flatten().min().map(|time| time + self.max_age)
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Time) {
-        while self.poll_timeout().is_some_and(|due| due <= now) {
-            self.pop();
+    /// Drops the events whose time is over, at most `max`. Returns how many.
+    pub(super) fn drop_due(&mut self, now: Time, max: usize) -> usize {
+        let is_due = |time: Option<Time>, max_age| time.is_some_and(|time| time + max_age <= now);
+        for dropped in 0..max {
+            let is_dropped = if is_due(self.shared.front().map(|(_, entry)| entry.time), self.max_age) {
+                self.pop_shared()
+            } else {
+                is_due(self.private.oldest(), self.max_age) && self.private.pop(&mut self.offsets)
+            };
+            if !is_dropped {
+                return dropped;
+            }
         }
+        max
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.shared.len() + self.private.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.shared_bytes + self.private.bytes()
     }
 
-    fn pop(&mut self) {
-        let position = self.start() + 1;
-        let Some(entry) = self.entries.pop_front() else { return };
-        self.bytes -= entry.bytes;
+    /// Drops the oldest shared event. Returns `false` if there is none.
+    fn pop_shared(&mut self) -> bool {
+        let Some((position, entry)) = self.shared.pop_front() else { return false };
+        self.start = position;
+        self.shared_bytes -= entry.bytes;
         self.by_room.pop(&entry.options, position);
-        if let Some(offset) = &entry.assigned {
-            self.assigned.remove(offset);
+        self.offsets.remove(&entry);
+        if self.shared.is_empty() {
+            self.shared = VecDeque::new();
+        } else if self.shared.capacity() > 64 && self.shared.len() < self.shared.capacity() / 4 {
+            self.shared.shrink_to(self.shared.len() * 2);
         }
-        if self.entries.is_empty() {
-            self.entries = VecDeque::new();
-            self.assigned = HashMap::new();
-        } else if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
+        true
     }
 }
 
@@ -206,13 +245,31 @@ impl Entry {
     fn memory(event: &EncodedEvent, options: &BroadcastOptions, assigned: Option<&str>) -> usize {
         let rooms = options.rooms.iter().chain(&options.except);
         let names = rooms.map(|room| room.len() + size_of_val(room)).sum::<usize>();
-        let positions = RoomPositions::memory(options);
         // The offset is also a key of the map.
         let offset = assigned.map_or(0, |offset| offset.len() + 64);
-        size_of::<Self>() + event.message().memory() + names + positions + offset
+        size_of::<(Position, Self)>() + event.message().memory() + names + offset
+    }
+
+    /// Drops the event, and keeps its place. Returns the freed bytes.
+    pub(super) fn empty(&mut self) -> usize {
+        let freed = self.event.take().map_or(0, |event| event.message().memory());
+        self.bytes -= freed;
+        freed
+    }
+
+    pub(super) fn event(&self) -> Option<&EncodedEvent> {
+        self.event.as_ref()
+    }
+
+    pub(super) fn time(&self) -> Time {
+        self.time
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(super) fn assigned(&self) -> Option<&str> {
+        self.assigned.as_deref()
     }
 }

@@ -110,12 +110,12 @@ impl Memberships {
         self.complete_after = self.complete_after.max(position);
     }
 
-    pub(super) fn rooms(&self) -> impl Iterator<Item = &Room> {
+    pub(super) fn rooms(&self) -> impl Iterator<Item = &Room> + Clone {
         self.joined.keys()
     }
 
     /// Returns the rooms that the socket is in or was in recently. A room may come several times.
-    pub(super) fn recent_rooms(&self) -> impl Iterator<Item = &Room> {
+    pub(super) fn recent_rooms(&self) -> impl Iterator<Item = &Room> + Clone {
         self.rooms().chain(self.left.iter().map(|left| &left.room))
     }
 

@@ -58,20 +58,18 @@ impl RoomPositions {
         }
     }
 
-    /// Returns the positions after `position` of the events that were sent to all sockets or to one of `rooms`, in order.
-    pub(super) fn after<'r>(
+    /// Adds to `found` the positions after `position` of the events that were sent to all sockets or to one of `rooms`. They
+    /// are in no particular order, and some may come several times.
+    pub(super) fn add_after<'r>(
         &self,
         position: Position,
         rooms: impl Iterator<Item = &'r str>,
-    ) -> Vec<Position> {
+        found: &mut Vec<Position>,
+    ) {
         let lists = rooms.filter_map(|room| self.by_room.get(room)).chain([&self.to_all]);
-        let mut found = Vec::new();
         for list in lists {
             found.extend(list.range(list.partition_point(|at| *at <= position)..));
         }
-        found.sort_unstable();
-        found.dedup();
-        found
     }
 }
 
@@ -100,7 +98,11 @@ mod tests {
             positions.push(options, position);
         }
         let after = |positions: &RoomPositions, position, rooms: &[&str]| {
-            positions.after(position, rooms.iter().copied())
+            let mut found = Vec::new();
+            positions.add_after(position, rooms.iter().copied(), &mut found);
+            found.sort_unstable();
+            found.dedup();
+            found
         };
         assert_eq!(after(&positions, 0, &["a", "b"]), [1, 2, 3, 4, 6]);
         assert_eq!(after(&positions, 3, &["b", "d", "b"]), [4]);

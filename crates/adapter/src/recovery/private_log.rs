@@ -1,0 +1,164 @@
+//! The logged events that were each sent to one socket.
+
+use std::collections::hash_map::Entry as MapEntry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use ws_proto::Time;
+
+use super::assigned::AssignedOffsets;
+use super::log::Entry;
+use super::offset::Position;
+use crate::room::Room;
+
+/// The events of a log that were each sent to one socket. They have limits of their own, so that a client that makes the
+/// program answer without end does not push out the events of the others.
+#[derive(Debug)]
+pub(super) struct PrivateLog {
+    entries: BTreeMap<Position, Entry>,
+    /// By the name of the room of the socket's own id. Each of them has an entry.
+    by_room: HashMap<Room, Share>,
+    bytes: usize,
+    max_bytes: usize,
+    max_share: usize,
+    /// Up to this position, events of any socket may be missing.
+    start: Position,
+}
+
+/// What one socket has of the log.
+#[derive(Debug, Default)]
+struct Share {
+    positions: VecDeque<Position>,
+    bytes: usize,
+    /// Up to this position, events may be missing.
+    start: Position,
+}
+
+impl PrivateLog {
+    /// Creates an empty log. `max_share` is the maximum size of the events of one socket.
+    pub(super) fn new(max_bytes: usize, max_share: usize) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            by_room: HashMap::new(),
+            bytes: 0,
+            max_bytes,
+            max_share: max_share.min(max_bytes),
+            start: 0,
+        }
+    }
+
+    /// Returns the memory that an entry takes here, in bytes, if it is the only one of its socket.
+    pub(super) fn memory() -> usize {
+        // Maps and queues are at least seven sixteenths full; the first queue of a room has four places.
+        2 * size_of::<(Position, Entry)>() + 2 * size_of::<(Room, Share)>() + 4 * size_of::<Position>()
+    }
+
+    /// Adds an event, whose position is greater than that of any event before it. At a limit, the oldest events of the same
+    /// socket are dropped first.
+    pub(super) fn push(&mut self, position: Position, entry: Entry, offsets: &mut AssignedOffsets) {
+        let Some(room) = entry.options.rooms.first().cloned() else { return };
+        let bytes = entry.bytes();
+        self.bytes += bytes;
+        self.entries.insert(position, entry);
+        let share = self.by_room.entry(room.clone()).or_default();
+        share.bytes += bytes;
+        share.positions.push_back(position);
+        while let Some(share) = self.by_room.get(&room)
+            && (share.bytes > self.max_share || self.bytes > self.max_bytes)
+        {
+            match share.positions.front() {
+                Some(first) if *first < position => self.remove(*first, offsets),
+                _ => break,
+            }
+        }
+        if bytes > self.max_share {
+            self.empty_last(&room, position);
+        }
+        while self.bytes > self.max_bytes && self.pop(offsets) {}
+    }
+
+    /// Drops the content of the last event of a socket, which does not fit. Its place stays, because it says what is missing.
+    fn empty_last(&mut self, room: &Room, position: Position) {
+        let (Some(share), Some(entry)) = (self.by_room.get_mut(room), self.entries.get_mut(&position)) else {
+            return;
+        };
+        let freed = entry.empty();
+        share.bytes -= freed;
+        share.start = position;
+        self.bytes -= freed;
+    }
+
+    /// Returns the positions after `position` of the events for one of these rooms, in no particular order. `None` if some are
+    /// not in the log any more.
+    pub(super) fn after<'r>(
+        &self,
+        position: Position,
+        rooms: impl Iterator<Item = &'r str>,
+    ) -> Option<Vec<Position>> {
+        if position < self.start {
+            return None;
+        }
+        let mut found = Vec::new();
+        if self.by_room.is_empty() {
+            return Some(found);
+        }
+        for share in rooms.filter_map(|room| self.by_room.get(room)) {
+            if position < share.start {
+                return None;
+            }
+            let first = share.positions.partition_point(|at| *at <= position);
+            found.extend(share.positions.range(first..));
+        }
+        Some(found)
+    }
+
+    pub(super) fn get(&self, position: Position) -> Option<&Entry> {
+        self.entries.get(&position)
+    }
+
+    /// Returns the time of the oldest event.
+    pub(super) fn oldest(&self) -> Option<Time> {
+        self.entries.first_key_value().map(|(_, entry)| entry.time())
+    }
+
+    /// Removes the oldest event of all. Returns `false` if there is none.
+    pub(super) fn pop(&mut self, offsets: &mut AssignedOffsets) -> bool {
+        let Some(position) = self.entries.first_key_value().map(|(position, _)| *position) else {
+            return false;
+        };
+        self.remove(position, offsets);
+        true
+    }
+
+    /// Removes the first event of a socket.
+    fn remove(&mut self, position: Position, offsets: &mut AssignedOffsets) {
+        let Some(entry) = self.entries.remove(&position) else { return };
+        self.bytes -= entry.bytes();
+        offsets.remove(&entry);
+        let Some(room) = entry.options.rooms.first() else { return };
+        let MapEntry::Occupied(mut share) = self.by_room.entry(room.clone()) else { return };
+        share.get_mut().bytes -= entry.bytes();
+        share.get_mut().start = position;
+        share.get_mut().positions.pop_front();
+        if share.get().positions.is_empty() {
+            // Only the oldest event of all is the last one of its socket.
+            self.start = position;
+            share.remove();
+        } else if share.get().positions.capacity() > 64
+            && share.get().positions.len() < share.get().positions.capacity() / 4
+        {
+            let len = share.get().positions.len();
+            share.get_mut().positions.shrink_to(len * 2);
+        }
+        if self.by_room.capacity() > 64 && self.by_room.len() < self.by_room.capacity() / 4 {
+            self.by_room.shrink_to(self.by_room.len() * 2);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
