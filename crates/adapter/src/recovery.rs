@@ -83,8 +83,9 @@ pub trait Recovery: Send + Sync {
     /// Returns when [`handle_timeout`](Self::handle_timeout) should be called next. `None` if nothing is kept.
     fn poll_timeout(&self) -> Option<Time>;
 
-    /// Drops what was kept long enough. Returns when it must be called next. If it returns `None`, the adapter will call
-    /// [`Host::start_recovery_timer`](crate::Host::start_recovery_timer) again.
+    /// Drops what was kept long enough. One call drops a limited number of events and sessions, because none can be sent
+    /// meanwhile. Returns when it must be called next: a time that has passed if there is more to drop. If it returns `None`,
+    /// the adapter will call [`Host::start_recovery_timer`](crate::Host::start_recovery_timer) again.
     fn handle_timeout(&self, now: Time) -> Option<Time>;
 
     /// Returns what is kept now.

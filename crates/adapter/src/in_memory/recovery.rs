@@ -105,7 +105,8 @@ impl InMemoryAdapter {
     /// Notes that events of a message bus may be missing here.
     pub(crate) fn note_gap(&self) {
         if let Some(order) = self.log_order.get() {
-            order.lane().note_gap();
+            let former_log = order.lane().note_gap();
+            drop(former_log);
         }
     }
 

@@ -31,6 +31,10 @@ pub(crate) struct Lane {
     pub(crate) has_timer: bool,
 }
 
+/// The number of events and sessions that one call of [`Lane::handle_timeout`] drops at most. This takes some hundred
+/// microseconds, and no event of the namespace can be sent meanwhile.
+const MAX_DROPPED: usize = 128;
+
 /// The result of [`Lane::claim`].
 #[derive(Debug)]
 pub(crate) enum Claim {
@@ -97,10 +101,11 @@ impl Lane {
         })
     }
 
-    /// Notes that events may be missing here. No session of before is recovered.
-    pub(crate) fn note_gap(&mut self) {
-        self.log.note_gap();
+    /// Notes that events may be missing here. No session of before is recovered. Returns the former log, which the caller
+    /// drops after it has released the lane, because that takes long.
+    pub(crate) fn note_gap(&mut self) -> Log {
         self.sessions.note_gap();
+        self.log.note_gap()
     }
 
     /// Begins the session of a new socket. Returns its generation. The caller [attaches](Self::attach) the socket next.
@@ -231,7 +236,7 @@ impl Lane {
         let last = self.log.last();
         let (id, entry) = self.sessions.find(pid)?;
         let State::Kept { data, until, suspended, .. } = &entry.state else { return None };
-        if entry.has_gap || *until <= now {
+        if self.has_gap(entry) || *until <= now {
             return None;
         }
         let before_head = |position: Position| last.saturating_sub(position);
@@ -267,7 +272,7 @@ impl Lane {
         }
         // If both are older than the log, the order of the two must stay.
         let pushed = if pushed == started { at(started) } else { at(pushed).max(at(started) + 1) };
-        self.sessions.import(&id, &pid, at(started), rooms);
+        self.sessions.import(&id, &pid, at(started), self.log.last(), rooms);
         let until = now + self.options.max_disconnection_duration;
         self.sessions.keep(&id, data, pushed, at(suspended), until);
         self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
@@ -278,9 +283,10 @@ impl Lane {
         [self.log.poll_timeout(), self.sessions.poll_timeout()].into_iter().flatten().min()
     }
 
+    /// Drops some of what was kept long enough. Returns when it must be called next: a time that has passed if there is more.
     pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<Time> {
-        self.log.drop_due(now, usize::MAX);
-        self.sessions.handle_timeout(now);
+        let dropped = self.log.drop_due(now, MAX_DROPPED);
+        self.sessions.drop_due(now, MAX_DROPPED - dropped);
         let next = self.poll_timeout();
         self.has_timer = next.is_some();
         next
@@ -295,6 +301,11 @@ impl Lane {
         }
     }
 
+    /// Returns whether a session was known here while events may have been missing.
+    fn has_gap(&self, session: &sessions::Entry) -> bool {
+        self.log.has_gap_after(session.known_since)
+    }
+
     /// Returns the events that a session has missed, with their positions.
     fn missed(
         &self,
@@ -303,7 +314,7 @@ impl Lane {
         offset: Option<&str>,
     ) -> Result<Vec<(Position, &Entry)>, ClaimError> {
         let position = self.position(session, offset)?;
-        if session.has_gap || self.log.has_gap_after(position) {
+        if self.has_gap(session) || self.log.has_gap_after(position) {
             return Err(ClaimError::Gap);
         }
         if !session.rooms.are_known_after(position) && position >= self.log.start() {

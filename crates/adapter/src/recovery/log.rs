@@ -16,7 +16,7 @@ use crate::options::BroadcastOptions;
 
 /// The recent events of a namespace. It is bounded by bytes and by time.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// The events that may have been sent to several sockets, in the order of their positions.
     shared: VecDeque<(Position, Entry)>,
     /// The position of the last shared event that was dropped.
@@ -133,17 +133,22 @@ impl Log {
         self.drop_due(now, DUE_PER_EVENT);
     }
 
-    /// Notes that events may be missing here. What came before is of no use any more.
-    pub(super) fn note_gap(&mut self) {
-        self.last += 1;
-        self.gap = self.last;
-        self.start = self.last;
-        self.epoch = self.epoch.next();
-        self.offsets = AssignedOffsets::default();
-        self.shared = VecDeque::new();
-        self.shared_bytes = 0;
-        self.by_room = RoomPositions::default();
-        self.private = PrivateLog::new(self.max_bytes / 2, self.max_share);
+    /// Notes that events may be missing here. What came before is of no use any more: returns it.
+    pub(super) fn note_gap(&mut self) -> Self {
+        let position = self.last + 1;
+        let next = Self {
+            shared: VecDeque::new(),
+            start: position,
+            by_room: RoomPositions::default(),
+            private: PrivateLog::new(self.max_bytes / 2, self.max_share),
+            last: position,
+            shared_bytes: 0,
+            epoch: self.epoch.next(),
+            gap: position,
+            offsets: AssignedOffsets::default(),
+            ..*self
+        };
+        std::mem::replace(self, next)
     }
 
     pub(super) fn find(&self, offset: &str) -> Found {

@@ -21,6 +21,8 @@ pub(super) struct Sessions {
     expiry: BTreeMap<(Time, u64), SocketId>,
     kept_bytes: usize,
     next_number: u64,
+    /// The kept sessions with a number up to this one are void. They are dropped next.
+    void_until: u64,
 }
 
 #[derive(Debug)]
@@ -36,9 +38,9 @@ pub(super) struct Entry {
     pub(super) generation: u64,
     /// Whether the session comes from another server. An offset of another epoch may then be one of its events.
     pub(super) has_moved: bool,
-    /// Whether its socket was connected while events may have been missing. Its client may have received later ones, so its
-    /// offset does not show it.
-    pub(super) has_gap: bool,
+    /// The position of the last event when this server got to know the session. If the log has a later gap, its socket may
+    /// have missed an event. Its client may have received later ones, so its offset does not show it.
+    pub(super) known_since: Position,
     pub(super) state: State,
 }
 
@@ -73,24 +75,33 @@ impl Sessions {
                 rooms,
                 generation,
                 has_moved: false,
-                has_gap: false,
+                known_since: started,
                 state: State::Live,
             },
         );
         generation
     }
 
-    /// Adds a session that comes from another server. The caller keeps it next.
-    pub(super) fn import(&mut self, id: &SocketId, pid: &str, started: Position, rooms: Memberships) {
+    /// Adds a session that comes from another server. `now` is the position of the last event. The caller keeps the session
+    /// next.
+    pub(super) fn import(
+        &mut self,
+        id: &SocketId,
+        pid: &str,
+        started: Position,
+        now: Position,
+        rooms: Memberships,
+    ) {
         self.begin(id, pid, started);
         if let Some(entry) = self.by_id.get_mut(id) {
             entry.rooms = rooms;
             entry.has_moved = true;
+            entry.known_since = now;
         }
     }
 
     pub(super) fn get(&self, id: &SocketId) -> Option<&Entry> {
-        self.by_id.get(id)
+        self.by_id.get(id).filter(|entry| !self.is_void(entry))
     }
 
     pub(super) fn get_mut(&mut self, id: &SocketId) -> Option<&mut Entry> {
@@ -99,7 +110,7 @@ impl Sessions {
 
     pub(super) fn find(&self, pid: &str) -> Option<(&SocketId, &Entry)> {
         let id = self.by_pid.get(pid)?;
-        Some((id, self.by_id.get(id)?))
+        Some((id, self.get(id)?))
     }
 
     /// Keeps the session of a socket that is gone. `pushed` is the position of the last event that the socket was sent, and
@@ -156,17 +167,27 @@ impl Sessions {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.expiry.first_key_value().map(|((until, _), _)| *until)
+        let (until, number) = self.expiry.keys().next()?;
+        Some(if *number <= self.void_until { Time::ZERO } else { *until })
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Time) {
-        while self.poll_timeout().is_some_and(|due| due <= now) && self.remove_first() {}
+    /// Drops the kept sessions whose time is over, at most `max`.
+    pub(super) fn drop_due(&mut self, now: Time, max: usize) {
+        for _ in 0..max {
+            if self.poll_timeout().is_none_or(|due| due > now) || !self.remove_first() {
+                return;
+            }
+        }
     }
 
-    /// Notes that no present session can be recovered, because it may have missed an event. Removes those without a socket.
+    /// Notes that no kept session can be recovered, because it may have missed an event. They are dropped later, since there
+    /// may be many.
     pub(super) fn note_gap(&mut self) {
-        while self.remove_first() {}
-        self.by_id.values_mut().for_each(|entry| entry.has_gap = true);
+        self.void_until = self.next_number;
+    }
+
+    fn is_void(&self, entry: &Entry) -> bool {
+        matches!(entry.state, State::Kept { number, .. } if number <= self.void_until)
     }
 
     pub(super) fn kept(&self) -> usize {

@@ -309,6 +309,30 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
 }
 
 #[test]
+fn many_sessions_and_events_are_dropped_step_by_step() {
+    let mut test = Test::new(|_| {});
+    for number in 0..1000u64 {
+        let mut bytes = [0; 15];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        let id = SocketId::from_random(bytes);
+        let generation = test.lane.begin(&id, &number.to_string());
+        test.lane.suspend(&Idle(id), None, generation, test.now);
+        test.emit("x", &BroadcastOptions::new());
+    }
+    let before = test.lane.kept();
+    assert_eq!((before.sessions, before.events), (1000, 1000));
+    test.now = test.now + 180 * SECOND;
+    let mut left = 2000;
+    while let Some(next) = test.lane.handle_timeout(test.now) {
+        let kept = test.lane.kept();
+        assert!((1..=128).contains(&(left - kept.sessions - kept.events)), "in small steps: {kept:?}");
+        assert!(next <= test.now, "there is more");
+        left = kept.sessions + kept.events;
+    }
+    assert_eq!(test.lane.kept(), KeptForRecovery::default());
+}
+
+#[test]
 fn a_claim_is_void_when_another_connection_has_had_the_session_since() {
     let mut test = Test::new(|_| {});
     let generation = test.begin(1, "pid");
@@ -364,5 +388,5 @@ fn the_sizes_in_the_documentation_are_right() {
     test.suspend(1, generation);
     let KeptForRecovery { event_bytes, session_bytes, .. } = test.lane.kept();
     // On a machine with 64 bits, in docs/limits.md.
-    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (363, 612));
+    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (363, 628));
 }

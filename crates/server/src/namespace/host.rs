@@ -80,7 +80,11 @@ async fn drop_kept_in_time(namespace: Weak<Inner>) {
         next
     };
     while let Some(due) = handle_timeout() {
-        tokio::time::sleep(due.saturating_since(net::now()).clamp(RESOLUTION, LONGEST)).await;
+        match due.saturating_since(net::now()) {
+            // There is more to drop.
+            Duration::ZERO => tokio::task::yield_now().await,
+            left => tokio::time::sleep(left.clamp(RESOLUTION, LONGEST)).await,
+        }
     }
 }
 
