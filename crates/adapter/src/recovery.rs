@@ -44,7 +44,7 @@ pub(crate) use lane::{Claim, Lane, is_logged};
 ///
 /// # The steps
 ///
-/// A client recovers in two steps. The server *claims* its session, which consumes nothing. Then the middlewares decide
+/// A client recovers in two steps. The server *claims* its session, which consumes nothing if it succeeds. Then the middlewares decide
 /// about the client. Then the server *resumes* the session, or drops it. So a client that a middleware refuses has
 /// received no event.
 ///
@@ -66,7 +66,8 @@ pub trait Recovery: Send + Sync {
     /// the client has taken it over.
     fn suspend(&self, socket: &dyn LocalSocket, generation: u64, now: Time);
 
-    /// Finds the session of a client. `offset` is the offset of the last event that the client has received, if it has
+    /// Finds the session of a client. If the client cannot recover it any more, the session ends, since the client connects as a
+    /// new one. `offset` is the offset of the last event that the client has received, if it has
     /// received one. If another socket still uses the session, its connection has ended without notice:
     /// [`LocalSocket::evict`] ends it.
     fn claim(&self, pid: &str, offset: Option<&str>, now: Time, then: Claimed);
@@ -208,4 +209,11 @@ pub enum ClaimError {
     /// The server that has the session did not answer, or has left the cluster.
     #[error("the server that has the session does not answer")]
     NodeLeft,
+}
+
+impl ClaimError {
+    /// Returns whether the client can never recover the session, of which this server knows.
+    pub(crate) fn ends_session(self) -> bool {
+        !matches!(self, Self::UnknownSession | Self::NodeLeft)
+    }
 }

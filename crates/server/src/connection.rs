@@ -9,7 +9,7 @@ mod socket_driver;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use adapter::SocketId;
@@ -38,7 +38,12 @@ pub(crate) struct Client {
     /// The connection has moved from long-polling to another transport.
     has_upgraded: AtomicBool,
     calls: HandlerCalls,
+    /// The number of claims of sessions that nobody knew.
+    failed_claims: AtomicU8,
 }
+
+/// The number of unknown sessions that one connection may ask for. In a cluster, each claim asks all servers.
+const MAX_FAILED_CLAIMS: u8 = 16;
 
 impl Client {
     pub(crate) fn handshake(&self) -> &Handshake {
@@ -52,6 +57,17 @@ impl Client {
 
     pub(crate) fn calls(&self) -> &HandlerCalls {
         &self.calls
+    }
+
+    /// Returns whether the client may ask for another session.
+    pub(crate) fn may_claim(&self) -> bool {
+        self.failed_claims.load(Ordering::Relaxed) < MAX_FAILED_CLAIMS
+    }
+
+    /// Counts a claim of a session that nobody knew. Only the connection's task calls this.
+    pub(crate) fn count_failed_claim(&self) {
+        let count = self.failed_claims.load(Ordering::Relaxed);
+        self.failed_claims.store(count.saturating_add(1), Ordering::Relaxed);
     }
 
     /// Requests to close the connection with all its sockets. The connection's task does so when it is woken next.
@@ -92,6 +108,7 @@ impl Connection {
             close_requested: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
             calls: HandlerCalls::new(server.observers()),
+            failed_claims: AtomicU8::new(0),
         });
         let is_observed = server.observers().is_active();
         let connection = Self {

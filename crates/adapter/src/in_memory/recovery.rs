@@ -211,7 +211,12 @@ impl Recovery for InMemoryAdapter {
             Ok(Claim::Session(session)) => Ok(session),
             // It was disconnected for good, or another connection of the client was faster.
             Ok(Claim::InUse { .. }) => Err(ClaimError::UnknownSession),
-            Err(error) => Err(error),
+            Err(error) => {
+                if error.ends_session() {
+                    order.lane().end_unrecoverable(pid, offset, now);
+                }
+                Err(error)
+            }
         });
     }
 

@@ -206,7 +206,18 @@ impl Lane {
         }))
     }
 
-    /// Gives a session its new socket. Returns the events that it has missed, and its generation. The caller
+    /// Ends a kept session that its client cannot recover any more.
+    pub(crate) fn end_unrecoverable(&mut self, pid: &str, offset: Option<&str>, now: Time) {
+        let Err(error) = self.claim(pid, offset, now) else { return };
+        if error.ends_session()
+            && let Some((id, _)) = self.sessions.find(pid)
+        {
+            let id = id.clone();
+            self.sessions.remove(&id);
+        }
+    }
+
+    /// Gives a session its new socket. If the client has missed too much meanwhile, ends the session. Returns the events that it has missed, and its generation. The caller
     /// [attaches](Self::attach) the socket next.
     pub(crate) fn resume(
         &mut self,
@@ -222,7 +233,13 @@ impl Lane {
             State::Kept { .. } => return Err(ClaimError::Expired),
             State::Live => return Err(ClaimError::UnknownSession),
         }
-        let missed = self.missed(&session.id, entry, session.offset.as_deref())?;
+        let missed = match self.missed(&session.id, entry, session.offset.as_deref()) {
+            Ok(missed) => missed,
+            Err(error) => {
+                self.sessions.remove(&session.id);
+                return Err(error);
+            }
+        };
         let last_missed = missed.last().map(|(position, _)| *position);
         let missed = missed.into_iter().filter_map(|(_, entry)| entry.event().cloned()).collect();
         let generation = self.sessions.resume(&session.id, last_missed).ok_or(ClaimError::UnknownSession)?;

@@ -309,6 +309,28 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
 }
 
 #[test]
+fn a_session_that_cannot_be_recovered_any_more_is_not_kept() {
+    let mut test = Test::new(|options| options.max_missed_events = 1);
+    for pid in ["refused when it is claimed", "refused when it is resumed"] {
+        let generation = test.begin(1, pid);
+        test.suspend(1, generation);
+        let session = test.claim(pid, None).unwrap();
+        test.lane.end_unrecoverable(pid, None, test.now);
+        assert_eq!(test.lane.kept().sessions, 1, "it can still be recovered");
+        test.emit("1", &BroadcastOptions::new());
+        test.emit("2", &BroadcastOptions::new());
+        if pid == "refused when it is claimed" {
+            assert_eq!(test.claim(pid, None).unwrap_err(), ClaimError::TooManyMissed);
+            test.lane.end_unrecoverable(pid, None, test.now);
+        } else {
+            assert_eq!(test.resume(&session).map(|_| ()), Err(ClaimError::TooManyMissed));
+        }
+        assert_eq!(test.lane.kept().sessions, 0);
+        assert_eq!(test.claim(pid, None).unwrap_err(), ClaimError::UnknownSession);
+    }
+}
+
+#[test]
 fn many_sessions_and_events_are_dropped_step_by_step() {
     let mut test = Test::new(|_| {});
     for number in 0..1000u64 {

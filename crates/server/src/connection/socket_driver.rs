@@ -333,7 +333,7 @@ impl SocketDriver {
                 }
             }
             Err(error) => {
-                self.socket.notify_recovery_refused(error.into());
+                self.socket.handle_recovery_refused(error.into());
                 self.call_first_middleware();
             }
         }
@@ -442,7 +442,7 @@ impl SocketDriver {
         let is_candidate = matches!(self.stage, HandlerStage::Checking(_));
         self.stage = HandlerStage::Disconnected;
         if self.socket.recovered() {
-            self.socket.notify_recovery_refused(RecoveryRefusal::Middleware);
+            self.socket.handle_recovery_refused(RecoveryRefusal::Middleware);
         }
         // The program may have kept the socket: tell it that the socket never connects.
         self.socket.leave_namespace(DisconnectReason::ForcedServerClose);

@@ -34,6 +34,10 @@ impl Socket {
         let (_, recovery) = self.session_and_recovery()?;
         let RecoveryRequest { pid, offset } = RecoveryRequest::from_auth(&self.0.auth)?;
         let (sender, receiver) = oneshot::channel();
+        if !self.0.client.may_claim() {
+            let _ = sender.send(Err(ClaimError::UnknownSession));
+            return Some(receiver);
+        }
         let then = |claimed| {
             // If the client has left meanwhile, nobody wants to know.
             let _ = sender.send(claimed);
@@ -78,8 +82,11 @@ impl Socket {
         Some(receiver)
     }
 
-    /// Tells the observers why the client does not recover its session.
-    pub(crate) fn notify_recovery_refused(&self, reason: RecoveryRefusal) {
+    /// Notes and tells the observers why the client does not recover its session.
+    pub(crate) fn handle_recovery_refused(&self, reason: RecoveryRefusal) {
+        if reason == RecoveryRefusal::Session(ClaimError::UnknownSession) {
+            self.0.client.count_failed_claim();
+        }
         tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), %reason, "not recovered");
         self.notify(|| Observation::RecoveryRefused { socket: self, reason });
     }

@@ -155,6 +155,28 @@ async fn a_session_of_another_namespace_is_not_recovered() {
     assert!(response.starts_with(r#"40/other,{"sid":""#) && !response.contains(&client.pid), "{response}");
 }
 
+#[tokio::test]
+async fn a_connection_may_ask_for_a_few_unknown_sessions_only() {
+    let (_io, mut program, address) = recoverable(|_| {}).await;
+    let client = Recovering::new(address).await;
+    let former = program.joined().await;
+    for guesses in [16, 15] {
+        let mut guessing = Client::open(address).await;
+        for guess in 0..=guesses {
+            let pid = if guess == guesses { client.pid.clone() } else { format!("guess {guess}") };
+            guessing.send(&format!("40{}", serde_json::json!({ "pid": pid }))).await;
+            let response = guessing.recv().await.unwrap();
+            let recovers = (guess, guesses) == (15, 15);
+            assert!(response.starts_with("40{") && response.contains(&client.pid) == recovers, "{response}");
+            if !recovers {
+                guessing.send("41").await;
+            }
+        }
+        // It had no effect on the session that it has guessed too late.
+        assert_eq!(former.is_connected(), guesses == 16);
+    }
+}
+
 /// Returns a server whose middleware waits for the gate and then refuses what is banned, and a client that the middleware
 /// checks with a claimed session. The client misses so much meanwhile that the session cannot be resumed.
 async fn claimed_and_lost(banned: bool) -> (Server, Program, Client) {
