@@ -51,7 +51,9 @@ pub use limits::{JoinError, Limits};
 pub use local_socket::LocalSocket;
 pub use options::{BroadcastOptions, DeliveryPolicy};
 pub use ready::Ready;
-pub use recovery::{ClaimError, Claimed, KeptForRecovery, Recovery, RecoveryOptions, Resumed, Session};
+pub use recovery::{
+    ClaimError, Claimed, KeptForRecovery, PrivateId, Recovery, RecoveryOptions, Resumed, Session,
+};
 pub use remote_socket::RemoteSocketState;
 pub use request::{AckWaiter, Missing, MissingReason, Replies, Reply, Request};
 pub use room::Room;

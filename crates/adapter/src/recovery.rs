@@ -16,6 +16,8 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,13 +150,52 @@ impl RecoveryOptions {
     }
 }
 
+/// The private id of a session, which only the client and the servers know. With it, a client recovers the session. Its
+/// [`Debug`] form does not contain it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrivateId(Box<str>);
+
+impl PrivateId {
+    /// Returns the id as text. It must not appear in a log.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for PrivateId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for PrivateId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Box<str>> for PrivateId {
+    fn from(text: Box<str>) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for PrivateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateId(..)")
+    }
+}
+
 /// The session of a client that has lost its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// The id that the socket had and gets again.
     pub id: SocketId,
-    /// The private id, which only the client and the servers know.
-    pub pid: Box<str>,
+    /// The private id.
+    pub pid: PrivateId,
     /// The rooms of the socket, without the room of its own id.
     pub rooms: Vec<Room>,
     /// The data of the socket: one value, as JSON and binary values. `None` if the program has set none.

@@ -164,7 +164,7 @@ impl SocketSession {
     }
 
     pub(crate) fn claimed(session: Session) -> Box<Self> {
-        Box::new(Self::with_pid(session.pid.clone(), Some(session)))
+        Box::new(Self::with_pid(session.pid.as_str().into(), Some(session)))
     }
 
     fn with_pid(pid: Box<str>, claimed: Option<Session>) -> Self {

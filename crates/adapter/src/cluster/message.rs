@@ -7,6 +7,7 @@ use std::time::Duration;
 use socketio_proto::{Arguments, EncodedEvent, SocketId};
 
 use crate::options::BroadcastOptions;
+use crate::recovery::PrivateId;
 use crate::remote_socket::RemoteSocketState;
 use crate::request::MissingReason;
 use crate::room::Room;
@@ -160,7 +161,7 @@ pub enum Message {
         /// The id of the request.
         request: RequestId,
         /// The private id of the session.
-        pid: Box<str>,
+        pid: PrivateId,
     },
     /// The reply to [`ClaimSession`](Self::ClaimSession). It must not overtake the events that were logged before.
     ClaimSessionResponse {
@@ -179,7 +180,7 @@ pub struct MovedSession {
     /// The id of the socket.
     pub id: SocketId,
     /// The private id of the session.
-    pub pid: Box<str>,
+    pub pid: PrivateId,
     /// The data of the socket.
     pub data: Option<Arc<Arguments<'static>>>,
     /// The offset of the last event that the server had in its log.

@@ -11,7 +11,7 @@ use ws_proto::Time;
 use super::node::Link;
 use super::{ClusterAdapter, Message, NodeId, RequestId};
 use crate::local_socket::LocalSocket;
-use crate::recovery::{ClaimError, Claimed, KeptForRecovery, Recovery, Resumed, Session};
+use crate::recovery::{ClaimError, Claimed, KeptForRecovery, PrivateId, Recovery, Resumed, Session};
 use crate::request::{Replies, Reply, Request};
 
 impl ClusterAdapter {
@@ -27,12 +27,12 @@ impl ClusterAdapter {
         let replies = Replies::new(move |reply| search.handle(reply));
         let request = Request { timeout: self.claim_timeout, now, replies };
         if let Some(request) = self.begin(request, false) {
-            self.publish(&Message::ClaimSession { request, pid });
+            self.publish(&Message::ClaimSession { request, pid: pid.into() });
         }
     }
 
     /// Gives a session to another server that asks for it.
-    pub(super) fn handle_claim(&self, sender: NodeId, request: RequestId, pid: Box<str>, now: Time) {
+    pub(super) fn handle_claim(&self, sender: NodeId, request: RequestId, pid: PrivateId, now: Time) {
         self.log_order.run(self, move |adapter| {
             let session = adapter.local.export_session(&pid, now).map(Box::new);
             adapter.reply(&sender, &Message::ClaimSessionResponse { request, session });

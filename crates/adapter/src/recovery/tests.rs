@@ -9,6 +9,7 @@ use std::task::Waker;
 use engineio_proto::MessageEncoder;
 
 use super::*;
+use crate::cluster::{Message, RequestId};
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::remote_socket::RemoteSocketState;
 use crate::request::AckWaiter;
@@ -306,6 +307,22 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
     let generation = test.begin(1, "1");
     assert!(test.suspend(1, generation));
     assert_eq!(test.lane.kept(), KeptForRecovery::default(), "it does not fit");
+}
+
+#[test]
+fn no_debug_form_contains_a_private_id() {
+    let mut test = Test::new(|_| {});
+    let generation = test.begin(1, "secret");
+    let stamped = event("1").with_offset("1-0");
+    test.lane.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
+    test.suspend(1, generation);
+    let session = test.claim("secret", None).unwrap();
+    let moved = test.lane.export("secret", test.now).unwrap();
+    let request = RequestId(1);
+    let claim = Message::ClaimSession { request, pid: moved.pid.clone() };
+    let response = Message::ClaimSessionResponse { request, session: Some(Box::new(moved.clone())) };
+    let text = format!("{session:?} {moved:?} {claim:?} {response:?}");
+    assert!(text.contains(id(1).as_str()) && !text.contains("secret"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The connect request of a client.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -67,9 +68,9 @@ impl<'c, 'm, S: Socket> ConnectRequest<'c, 'm, S> {
 }
 
 /// What a client sends to recover its session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RecoveryRequest {
-    /// The private id of the session.
+    /// The private id of the session. The [`Debug`] form does not contain it.
     pub pid: String,
     /// The offset of the last event that the client has received. `None` if it has received none.
     pub offset: Option<String>,
@@ -87,6 +88,12 @@ impl RecoveryRequest {
         let (pid, offset) = (pid.text()?, offset.text());
         let is_short = |text: &String| text.len() <= Self::MAX_LEN;
         (is_short(&pid) && offset.iter().all(is_short)).then_some(Self { pid, offset })
+    }
+}
+
+impl fmt::Debug for RecoveryRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecoveryRequest").field("offset", &self.offset).finish_non_exhaustive()
     }
 }
 
@@ -140,5 +147,12 @@ mod tests {
         assert!(request(&format!(r#"{{"pid":"{longest}","offset":"{longest}"}}"#)).is_some());
         assert_eq!(request(&format!(r#"{{"pid":"{too_long}"}}"#)), None);
         assert_eq!(request(&format!(r#"{{"pid":"id","offset":"{too_long}"}}"#)), None);
+    }
+
+    #[test]
+    fn the_debug_form_of_a_request_for_recovery_does_not_contain_the_private_id() {
+        let request = RecoveryRequest::from_auth(&RawJson::new(r#"{"pid":"secret","offset":"at"}"#));
+        let text = format!("{request:?}");
+        assert!(text.contains("at") && !text.contains("secret"), "{text}");
     }
 }
