@@ -227,10 +227,10 @@ impl ClusterAdapter {
         };
         let deliveries = self.node().handle_link(link);
         deliveries.deliver();
-        // Events of other servers are missing in the log, or perhaps, and those of this server do not return any more.
-        if !matches!(change, LinkChange::Restored { gap: false }) {
-            self.local.note_gap();
-        }
+        // Events of other servers are missing in the log, or perhaps, and those of this server do not return any more. While
+        // there was no link, the log of this server got events that those of the others do not have, even if no message was
+        // lost.
+        self.local.note_gap();
         self.log_order.handle_lost(self);
         if link == Link::Up {
             self.publish(&Message::InitialHeartbeat);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tidewire_adapter::cluster::{ClusterAdapter, ClusterOptions, LocalDelivery, Message, NodeId, RequestId};
 use tidewire_adapter::testing::{Loopback, Probe, Server, TestHost, event, event_with_ack, id};
 use tidewire_adapter::{
-    Adapter, BroadcastOptions, ClaimError, DeliveryPolicy, Host, LocalSocket, Missing, MissingReason,
-    RecoveryOptions, Replies, Reply, Request, Time,
+    Adapter, BroadcastOptions, ClaimError, DeliveryPolicy, Host, LinkChange, LocalSocket, Missing,
+    MissingReason, RecoveryOptions, Replies, Reply, Request, Time,
 };
 
 /// Servers of a cluster, each with a socket.
@@ -120,6 +120,30 @@ fn what_is_published_without_a_link_is_lost_and_the_namespace_knows_it() {
         assert_eq!(one.host.take_links(), [Lost, Restored { gap: true }]);
         assert_eq!(two.host.take_links(), []);
     }
+}
+
+#[test]
+fn a_session_that_has_seen_events_of_a_server_without_a_link_is_not_recovered() {
+    let cluster = Cluster::start(2, LocalDelivery::InLogOrder, |_| {});
+    let node = &cluster.nodes[0];
+    let host: Weak<TestHost> = Arc::downgrade(&node.host);
+    assert!(node.adapter.enable_recovery(RecoveryOptions::new([7; 8]), host as Weak<dyn Host>));
+    let recovery = node.adapter.recovery().expect("enabled");
+    node.adapter.handle_link(LinkChange::Lost);
+    let probe = Probe::new(id(7));
+    recovery.begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
+    node.adapter.broadcast(&event("alone"), &all());
+    assert_eq!(probe.texts().len(), 1);
+    // The driver has lost no message of the others. But they do not have this event in their logs.
+    node.adapter.handle_link(LinkChange::Restored { gap: false });
+    recovery.suspend(&*probe, probe.generation(), Time::ZERO);
+    let claimed = Arc::new(Mutex::new(Vec::new()));
+    let then = {
+        let claimed = Arc::clone(&claimed);
+        move |result: Result<_, ClaimError>| claimed.lock().expect("nothing panics").push(result.map(|_| ()))
+    };
+    recovery.claim("pid", None, Time::ZERO, Box::new(then));
+    assert_eq!(*claimed.lock().expect("nothing panics"), [Err(ClaimError::Gap)]);
 }
 
 #[test]
