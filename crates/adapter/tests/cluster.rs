@@ -8,7 +8,7 @@ use tidewire_adapter::cluster::{ClusterAdapter, ClusterOptions, LocalDelivery, M
 use tidewire_adapter::testing::{Loopback, Probe, Server, TestHost, event, event_with_ack, id};
 use tidewire_adapter::{
     Adapter, BroadcastOptions, ClaimError, DeliveryPolicy, Host, LinkChange, LocalSocket, Missing,
-    MissingReason, RecoveryOptions, Replies, Reply, Request, Time,
+    MissingReason, RecoveryOptions, Replies, Reply, Request, Session, Time,
 };
 
 /// Servers of a cluster, each with a socket.
@@ -144,6 +144,50 @@ fn a_session_that_has_seen_events_of_a_server_without_a_link_is_not_recovered() 
     };
     recovery.claim("pid", None, Time::ZERO, Box::new(then));
     assert_eq!(*claimed.lock().expect("nothing panics"), [Err(ClaimError::Gap)]);
+}
+
+#[test]
+fn a_client_that_has_received_everything_recovers_on_any_server_although_the_logs_forgot_its_offset() {
+    for back_to in [0, 1] {
+        let cluster = Cluster::start(2, LocalDelivery::InLogOrder, |_| {});
+        for node in &cluster.nodes {
+            let host: Weak<TestHost> = Arc::downgrade(&node.host);
+            let mut options = RecoveryOptions::new([7; 8]);
+            options.max_log_bytes = 4096;
+            assert!(node.adapter.enable_recovery(options, host as Weak<dyn Host>));
+        }
+        let recovery = |index: usize| cluster.nodes[index].adapter.recovery().expect("enabled");
+        let probe = Probe::new(id(7));
+        recovery(0).begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
+        cluster.nodes[0].adapter.broadcast(&event("received"), &all());
+        cluster.bus.settle();
+        let received = probe.texts().pop().expect("an event");
+        let offset = received.rsplit('"').next().expect("it is the last argument").to_owned();
+        for _ in 0..100 {
+            cluster.nodes[1].adapter.broadcast(&event("others"), &all().to("others"));
+        }
+        cluster.bus.settle();
+        recovery(0).suspend(&*probe, probe.generation(), cluster.bus.now());
+        cluster.nodes[1].adapter.broadcast(&event("missed"), &all());
+        cluster.bus.settle();
+        let session = Arc::new(Mutex::new(None));
+        let claimed = Arc::clone(&session);
+        let then = move |result: Result<Session, ClaimError>| {
+            *claimed.lock().expect("nothing panics") = Some(result);
+        };
+        recovery(back_to).claim("pid", Some(&offset), cluster.bus.now(), Box::new(then));
+        cluster.bus.settle();
+        let session = session.lock().expect("nothing panics").take().expect("an answer").expect("recovered");
+        let back = Probe::new(id(7));
+        let then = |missed: Result<usize, ClaimError>| assert_eq!(missed, Ok(1));
+        recovery(back_to).resume(
+            session,
+            Arc::clone(&back) as Arc<dyn LocalSocket>,
+            cluster.bus.now(),
+            Box::new(then),
+        );
+        assert!(back.texts()[0].starts_with("missed"));
+    }
 }
 
 #[test]

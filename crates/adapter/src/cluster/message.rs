@@ -189,6 +189,8 @@ pub struct MovedSession {
     pub started: u64,
     /// The last event that its sockets were sent.
     pub pushed: u64,
+    /// Its offset.
+    pub pushed_offset: Option<Box<str>>,
     /// Where its last socket was disconnected.
     pub suspended: u64,
     /// The rooms of the socket, and where it joined them.

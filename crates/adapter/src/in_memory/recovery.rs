@@ -135,9 +135,9 @@ impl InMemoryAdapter {
         if !is_logged {
             receivers = self.push_to_selected(&event, options, &mut wakers, |_| {});
         } else {
-            let (last_pushed, position) = lane.next_receivers();
+            let (last_pushed, place) = lane.next_receivers(assigned);
             receivers =
-                self.push_to_selected(&event, options, &mut wakers, |slot| last_pushed.set(slot, position));
+                self.push_to_selected(&event, options, &mut wakers, |slot| last_pushed.set(slot, &place));
             lane.push(event.into_owned(), options.clone(), assigned, host.now());
             starts_timer = needs_timer(&mut lane);
         }

@@ -4,11 +4,12 @@
 //! in the order of their offsets.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
-use super::last_pushed::LastPushed;
+use super::last_pushed::{LastPushed, Place};
 use super::log::{Audience, Entry, Found, Log};
 use super::memberships::{Exported, Memberships};
 use super::offset::Position;
@@ -116,7 +117,7 @@ impl Lane {
     /// Notes the slot that the socket of a session has in the room index.
     pub(crate) fn attach(&mut self, id: &SocketId, slot: u32) {
         if let Some(entry) = self.sessions.get(id) {
-            self.last_pushed.insert(slot, entry.pushed);
+            self.last_pushed.insert(slot, entry.pushed.clone());
         }
     }
 
@@ -125,9 +126,12 @@ impl Lane {
         self.last_pushed.truncate(slots);
     }
 
-    /// Returns where to note which sockets are sent the next event, and its position.
-    pub(crate) fn next_receivers(&mut self) -> (&mut LastPushed, Position) {
-        (&mut self.last_pushed, self.log.last() + 1)
+    /// Returns where to note which sockets are sent the next event, and its place. `assigned` is its offset if a message bus
+    /// has assigned it.
+    pub(crate) fn next_receivers(&mut self, assigned: Option<&str>) -> (&mut LastPushed, Place) {
+        let place = Place { position: self.log.last() + 1, offset: assigned.map(Arc::from) };
+        self.last_pushed.prepare(&place);
+        (&mut self.last_pushed, place)
     }
 
     /// Notes the rooms that sockets have joined and left.
@@ -168,7 +172,8 @@ impl Lane {
             let until = now + self.options.max_disconnection_duration;
             let suspended = self.log.last();
             // Without a slot, nothing is known. Then the client must have received the last event of all.
-            let pushed = slot.and_then(|slot| self.last_pushed.get(slot)).unwrap_or(suspended);
+            let pushed = slot.and_then(|slot| self.last_pushed.get(slot));
+            let pushed = pushed.unwrap_or(Place { position: suspended, offset: None });
             self.sessions.keep(id, socket.session_data(), pushed, suspended, until);
             self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
         }
@@ -240,7 +245,9 @@ impl Lane {
                 return Err(error);
             }
         };
-        let last_missed = missed.last().map(|(position, _)| *position);
+        let last_missed = missed
+            .last()
+            .map(|(position, entry)| Place { position: *position, offset: entry.assigned().cloned() });
         let missed = missed.into_iter().filter_map(|(_, entry)| entry.event().cloned()).collect();
         let generation = self.sessions.resume(&session.id, last_missed).ok_or(ClaimError::UnknownSession)?;
         Ok((missed, generation))
@@ -266,7 +273,8 @@ impl Lane {
             data: data.clone(),
             head,
             started: before_head(entry.started),
-            pushed: before_head(entry.pushed),
+            pushed: before_head(entry.pushed.position),
+            pushed_offset: entry.pushed.offset.as_deref().map(Box::from),
             suspended: before_head(*suspended),
             rooms,
             left,
@@ -278,8 +286,19 @@ impl Lane {
 
     /// Keeps a session that comes from another server.
     pub(crate) fn import(&mut self, session: MovedSession, now: Time) -> Result<(), ClaimError> {
-        let MovedSession { id, pid, data, head, started, pushed, suspended, rooms, left, complete_after } =
-            session;
+        let MovedSession {
+            id,
+            pid,
+            data,
+            head,
+            started,
+            pushed,
+            pushed_offset,
+            suspended,
+            rooms,
+            left,
+            complete_after,
+        } = session;
         let Found::At(head) = self.log.find(&head) else { return Err(ClaimError::LogTooShort) };
         let at = |before_head: u64| head.saturating_sub(before_head);
         let mut rooms = Memberships::import(Exported { rooms, left, complete_after }, at);
@@ -288,7 +307,8 @@ impl Lane {
             rooms.forget_until(1);
         }
         // If both are older than the log, the order of the two must stay.
-        let pushed = if pushed == started { at(started) } else { at(pushed).max(at(started) + 1) };
+        let position = if pushed == started { at(started) } else { at(pushed).max(at(started) + 1) };
+        let pushed = Place { position, offset: pushed_offset.map(Arc::from) };
         self.sessions.import(&id, &pid, at(started), self.log.last(), rooms);
         let until = now + self.options.max_disconnection_duration;
         self.sessions.keep(&id, data, pushed, at(suspended), until);
@@ -360,7 +380,7 @@ impl Lane {
         match session.state {
             // No socket of the session was connected at that time.
             State::Kept { suspended, .. } if received > suspended => Err(ClaimError::InvalidOffset),
-            State::Kept { suspended, .. } if received >= session.pushed => Ok(suspended),
+            State::Kept { suspended, .. } if received >= session.pushed.position => Ok(suspended),
             _ => Ok(received),
         }
     }
@@ -368,6 +388,10 @@ impl Lane {
     /// Returns the position of the last event that a client has received. A client that has received no event of the session
     /// has no offset, or still has that of an earlier session: it may have missed everything since the session began.
     fn received(&self, session: &sessions::Entry, offset: Option<&str>) -> Result<Position, ClaimError> {
+        // The log may have forgotten this one.
+        if offset.is_some() && offset == session.pushed.offset.as_deref() {
+            return Ok(session.pushed.position);
+        }
         match offset.map(|offset| self.log.find(offset)) {
             Some(Found::At(position)) => Ok(position.max(session.started)),
             Some(Found::Other) if session.has_moved => Err(ClaimError::InvalidOffset),

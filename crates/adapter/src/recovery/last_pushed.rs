@@ -1,38 +1,72 @@
 //! Which event each connected socket was sent last.
 
-use super::offset::Position;
+use std::sync::Arc;
 
-/// The position of the last logged event that each connected socket was sent, by the slot of the socket in the room index.
+use super::offset::Position;
+use crate::slab::shrink_if_sparse;
+
+/// The last logged event that each connected socket was sent, by the slot of the socket in the room index.
 ///
 /// A broadcast writes one number for each receiver. If this were a part of the sessions, it would look up each of them.
 #[derive(Debug, Default)]
-pub(crate) struct LastPushed(Vec<Position>);
+pub(crate) struct LastPushed {
+    positions: Vec<Position>,
+    /// Empty if no message bus assigns offsets.
+    offsets: Vec<Option<Arc<str>>>,
+}
+
+/// An event in the order of the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(super) position: Position,
+    /// Its offset, if a message bus has assigned it. The log forgets it with the event.
+    pub(super) offset: Option<Arc<str>>,
+}
 
 impl LastPushed {
-    /// Notes the position for a socket that gets its slot now.
-    pub(super) fn insert(&mut self, slot: u32, position: Position) {
-        let slot = slot as usize;
-        if self.0.len() <= slot {
-            self.0.resize(slot + 1, 0);
+    /// Notes the last event for a socket that gets its slot now.
+    pub(super) fn insert(&mut self, slot: u32, place: Place) {
+        let index = slot as usize;
+        if self.positions.len() <= index {
+            self.positions.resize(index + 1, 0);
         }
-        self.0[slot] = position;
+        self.prepare(&place);
+        if let Some(offset) = self.offsets.get_mut(index) {
+            *offset = None;
+        }
+        self.set(slot, &place);
     }
 
-    /// Notes that a socket is sent the event at `position`. A socket without a session may have no place here.
+    /// Must be called before sockets are sent the event at `place`.
+    pub(super) fn prepare(&mut self, place: &Place) {
+        if place.offset.is_some() && self.offsets.len() < self.positions.len() {
+            self.offsets.resize(self.positions.len(), None);
+        }
+    }
+
+    /// Notes that a socket is sent the event at `place`. A socket without a session may have no place here.
     #[inline]
-    pub(crate) fn set(&mut self, slot: u32, position: Position) {
-        if let Some(last) = self.0.get_mut(slot as usize) {
-            *last = position;
+    pub(crate) fn set(&mut self, slot: u32, place: &Place) {
+        if let Some(last) = self.positions.get_mut(slot as usize) {
+            *last = place.position;
+        }
+        if place.offset.is_some()
+            && let Some(last) = self.offsets.get_mut(slot as usize)
+        {
+            last.clone_from(&place.offset);
         }
     }
 
-    pub(super) fn get(&self, slot: u32) -> Option<Position> {
-        self.0.get(slot as usize).copied()
+    pub(super) fn get(&self, slot: u32) -> Option<Place> {
+        let position = *self.positions.get(slot as usize)?;
+        Some(Place { position, offset: self.offsets.get(slot as usize).cloned().flatten() })
     }
 
     /// Frees memory after the socket with the highest slot is gone. `slots` is the number of slots that are left.
     pub(crate) fn truncate(&mut self, slots: usize) {
-        self.0.truncate(slots);
-        crate::slab::shrink_if_sparse(&mut self.0);
+        self.positions.truncate(slots);
+        shrink_if_sparse(&mut self.positions);
+        self.offsets.truncate(slots);
+        shrink_if_sparse(&mut self.offsets);
     }
 }

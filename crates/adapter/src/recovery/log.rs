@@ -274,7 +274,7 @@ impl Entry {
         self.bytes
     }
 
-    pub(super) fn assigned(&self) -> Option<&str> {
-        self.assigned.as_deref()
+    pub(super) fn assigned(&self) -> Option<&Arc<str>> {
+        self.assigned.as_ref()
     }
 }

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use socketio_proto::{Arguments, SocketId};
 use ws_proto::Time;
 
+use super::last_pushed::Place;
 use super::memberships::Memberships;
 use super::offset::Position;
 
@@ -30,9 +31,9 @@ pub(super) struct Entry {
     pub(super) pid: Arc<str>,
     /// The position of the last event before the session began.
     pub(super) started: Position,
-    /// The position of the last event that the client may have received from its sockets. Only up to date without a socket:
+    /// The last event that the client may have received from its sockets. Only up to date without a socket:
     /// `LastPushed` has that of a connected one.
-    pub(super) pushed: Position,
+    pub(super) pushed: Place,
     pub(super) rooms: Memberships,
     /// Changes with each socket that the session gets.
     pub(super) generation: u64,
@@ -71,7 +72,7 @@ impl Sessions {
             Entry {
                 pid,
                 started,
-                pushed: started,
+                pushed: Place { position: started, offset: None },
                 rooms,
                 generation,
                 has_moved: false,
@@ -113,13 +114,13 @@ impl Sessions {
         Some((id, self.get(id)?))
     }
 
-    /// Keeps the session of a socket that is gone. `pushed` is the position of the last event that the socket was sent, and
-    /// `suspended` that of the last event of all.
+    /// Keeps the session of a socket that is gone. `pushed` is the last event that the socket was sent, and `suspended` the
+    /// position of the last event of all.
     pub(super) fn keep(
         &mut self,
         id: &SocketId,
         data: Option<Arc<Arguments<'static>>>,
-        pushed: Position,
+        pushed: Place,
         suspended: Position,
         until: Time,
     ) {
@@ -132,14 +133,16 @@ impl Sessions {
         self.expiry.insert((until, number), id.clone());
     }
 
-    /// Gives a kept session a socket again. `last_missed` is the position of the last event that it gets now. Returns its new
+    /// Gives a kept session a socket again. `last_missed` is the last event that it gets now. Returns its new
     /// generation, or `None` if it is not kept.
-    pub(super) fn resume(&mut self, id: &SocketId, last_missed: Option<Position>) -> Option<u64> {
+    pub(super) fn resume(&mut self, id: &SocketId, last_missed: Option<Place>) -> Option<u64> {
         let generation = self.next_number();
         let entry = self.by_id.get_mut(id)?;
         let State::Kept { until, number, bytes, .. } = entry.state else { return None };
         entry.state = State::Live;
-        entry.pushed = last_missed.unwrap_or(entry.pushed);
+        if let Some(last_missed) = last_missed {
+            entry.pushed = last_missed;
+        }
         entry.generation = generation;
         self.kept_bytes -= bytes;
         self.expiry.remove(&(until, number));
