@@ -312,31 +312,8 @@ struct ResolvedRooms {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-    use std::time::Duration;
-
-    use socketio_proto::EncodedEvent;
-
     use super::*;
-    use crate::options::DeliveryPolicy;
-    use crate::remote_socket::RemoteSocketState;
-    use crate::request::AckWaiter;
-
-    struct Idle(SocketId);
-
-    impl LocalSocket for Idle {
-        fn id(&self) -> &SocketId {
-            &self.0
-        }
-        fn deliver(&self, _: &EncodedEvent, _: &DeliveryPolicy) -> Option<Waker> {
-            None
-        }
-        fn deliver_with_ack(&self, _: &EncodedEvent, _: u64, _: Duration, _: AckWaiter) {}
-        fn disconnect(&self, _: bool) {}
-        fn state(&self, _: Vec<Room>) -> RemoteSocketState {
-            panic!("no test asks for it")
-        }
-    }
+    use crate::idle_socket::Idle;
 
     fn id(number: usize) -> SocketId {
         let mut random = [0; 15];

@@ -28,6 +28,8 @@
 mod adapter;
 pub mod cluster;
 mod host;
+#[cfg(test)]
+mod idle_socket;
 mod in_memory;
 mod index;
 mod limits;

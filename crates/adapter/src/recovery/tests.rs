@@ -4,33 +4,15 @@ mod private_events;
 mod quiet_clients;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::task::Waker;
 
 use engineio_proto::MessageEncoder;
 
 use super::*;
 use crate::cluster::{Message, RequestId};
+use crate::idle_socket::Idle;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
-use crate::remote_socket::RemoteSocketState;
-use crate::request::AckWaiter;
 use crate::room_change::RoomChange;
 use socketio_proto::EncodedEvent;
-
-struct Idle(SocketId);
-
-impl LocalSocket for Idle {
-    fn id(&self) -> &SocketId {
-        &self.0
-    }
-    fn deliver(&self, _: &EncodedEvent, _: &DeliveryPolicy) -> Option<Waker> {
-        None
-    }
-    fn deliver_with_ack(&self, _: &EncodedEvent, _: u64, _: Duration, _: AckWaiter) {}
-    fn disconnect(&self, _: bool) {}
-    fn state(&self, _: Vec<Room>) -> RemoteSocketState {
-        panic!("no test asks for it")
-    }
-}
 
 /// A lane, the time, and the rooms of the connected sockets. The number of a socket is also its slot.
 struct Test {
