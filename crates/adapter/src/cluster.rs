@@ -4,6 +4,8 @@
 //! driver moves the [`Message`]s and calls it when a deadline has passed. The driver implements [`Bus`].
 
 mod bus;
+mod claims;
+mod expiring;
 mod log_order;
 mod message;
 mod node;
@@ -20,7 +22,7 @@ use socketio_proto::EncodedEvent;
 use ws_proto::Time;
 
 pub use bus::Bus;
-pub use message::{AckRequest, Message, MovedSession, NodeId, Recipient, RequestId};
+pub use message::{AckRequest, ClaimReply, Message, MovedSession, NodeId, Recipient, RequestId};
 pub use options::{ClusterOptions, LocalDelivery};
 
 use crate::adapter::Adapter;
@@ -29,7 +31,7 @@ use crate::in_memory::InMemoryAdapter;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::request::{AckWaiter, Missing, Replies, Reply, Request};
 use log_order::LogOrder;
-use node::{Link, Node};
+use node::{Deliveries, Link, Node};
 
 /// The adapter of a namespace in a cluster.
 ///
@@ -193,14 +195,21 @@ impl ClusterAdapter {
             Message::ClaimSession { request, pid } => {
                 return self.handle_claim(sender.clone(), request, pid, now);
             }
-            Message::ClaimSessionResponse { request, session } => {
-                self.node().handle_reply(request, sender, Reply::Session(session))
+            Message::ClaimSessionResponse { request, reply } => {
+                return self.handle_claim_reply(sender, request, reply, now);
+            }
+            Message::TakeSession { request, pid, generation } => {
+                return self.handle_take(sender, request, &pid, generation, now);
+            }
+            Message::TakeSessionResponse { request, is_taken } => {
+                let effect = self.node().claims.handle_taken(request, sender, is_taken);
+                return self.run(effect);
             }
             Message::Close => self.node().handle_close(sender),
             // The others were handled, or say only that the sender is alive.
             _ => return,
         };
-        deliveries.deliver();
+        self.pass_on(deliveries);
     }
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) must be called next. The time changes with every message
@@ -213,7 +222,7 @@ impl ClusterAdapter {
     /// Handles the deadlines that have passed.
     pub fn handle_timeout(&self, now: Time) {
         let (message, deliveries) = self.node().handle_timeout(now);
-        deliveries.deliver();
+        self.pass_on(deliveries);
         if let Some(message) = message {
             self.publish(&message);
         }
@@ -226,7 +235,7 @@ impl ClusterAdapter {
             LinkChange::Restored { .. } => Link::Up,
         };
         let deliveries = self.node().handle_link(link);
-        deliveries.deliver();
+        self.pass_on(deliveries);
         // Events of other servers are missing in the log, or perhaps, and those of this server do not return any more. While
         // there was no link, the log of this server got events that those of the others do not have, even if no message was
         // lost.
@@ -301,8 +310,18 @@ impl ClusterAdapter {
     /// Begins a request. Returns its id, or `None` if it must not be sent.
     fn begin(&self, request: Request, wants_acks: bool) -> Option<RequestId> {
         let (id, deliveries) = self.node().begin(request, wants_acks);
-        deliveries.deliver();
+        self.pass_on(deliveries);
         id
+    }
+
+    /// Passes replies to the server, and ends the requests and the claims that are complete. The caller holds no lock.
+    fn pass_on(&self, Deliveries { replies, claims }: Deliveries) {
+        for (replies, reply) in replies {
+            if let Some(reply) = reply {
+                replies.send(reply);
+            }
+        }
+        self.run(claims);
     }
 
     fn publish(&self, message: &Message) {

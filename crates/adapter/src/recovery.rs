@@ -16,6 +16,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -152,7 +153,7 @@ impl RecoveryOptions {
 
 /// The private id of a session, which only the client and the servers know. With it, a client recovers the session. Its
 /// [`Debug`] form does not contain it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrivateId(Box<str>);
 
 impl PrivateId {
@@ -167,6 +168,12 @@ impl Deref for PrivateId {
     type Target = str;
 
     fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for PrivateId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -250,6 +257,12 @@ pub enum ClaimError {
     /// The server that has the session did not answer, or has left the cluster.
     #[error("the server that has the session does not answer")]
     NodeLeft,
+    /// The message bus has not returned what this server had sent before the claim.
+    #[error("the message bus did not return earlier events in time")]
+    TimedOut,
+    /// Too many clients want to recover at the same time.
+    #[error("too many claims of sessions are waiting")]
+    TooManyClaims,
 }
 
 impl ClaimError {

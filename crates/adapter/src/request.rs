@@ -7,7 +7,7 @@ use std::time::Duration;
 use socketio_proto::{Arguments, SocketId};
 use ws_proto::Time;
 
-use crate::cluster::{MovedSession, NodeId};
+use crate::cluster::NodeId;
 use crate::remote_socket::RemoteSocketState;
 
 /// What a request needs besides its content.
@@ -67,8 +67,6 @@ pub enum Reply {
         /// The first argument of the response.
         arguments: Arguments<'static>,
     },
-    /// The session that another server had, or `None` if it does not have it.
-    Session(Option<Box<MovedSession>>),
     /// A reply that will not come.
     Missing(Missing),
 }

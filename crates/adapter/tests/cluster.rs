@@ -349,6 +349,8 @@ fn a_panic_of_what_waits_for_the_bus_stops_nothing_that_waits_behind_it() {
     let host: Weak<TestHost> = Arc::downgrade(&node.host);
     assert!(node.adapter.enable_recovery(RecoveryOptions::new([7; 8]), host as Weak<dyn Host>));
     let recovery = node.adapter.recovery().expect("enabled");
+    // After this, a lone server knows that it is alone.
+    cluster.bus.advance(Duration::from_secs(6));
     let claimed = Arc::new(Mutex::new(Vec::new()));
     let claim = |panics: bool| {
         let claimed = Arc::clone(&claimed);

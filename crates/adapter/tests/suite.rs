@@ -43,6 +43,8 @@ impl LoopbackCluster {
         };
         let servers = attached.iter().zip((10..).step_by(10)).map(start).collect();
         bus.settle();
+        // After this, the servers know that there are no others.
+        bus.advance(Duration::from_secs(6));
         Self { bus, attached, servers }
     }
 }

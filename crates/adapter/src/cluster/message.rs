@@ -155,8 +155,8 @@ pub enum Message {
         /// The reason.
         reason: MissingReason,
     },
-    /// Asks for the session of a client that has come back to another server. The server that has it gives it away. Node has
-    /// no such message: its adapters keep sessions in the database.
+    /// Asks for the session of a client that has come back to another server. The server that has it replies with a copy, and
+    /// keeps the session. Node has no such message: its adapters keep sessions in the database.
     ClaimSession {
         /// The id of the request.
         request: RequestId,
@@ -167,12 +167,42 @@ pub enum Message {
     ClaimSessionResponse {
         /// The id of the request.
         request: RequestId,
-        /// The session, if the sender had it.
-        session: Option<Box<MovedSession>>,
+        /// What the sender has.
+        reply: ClaimReply,
+    },
+    /// Takes a session of which the sender has got a copy. The receiver removes it, and remembers who has taken it: the same
+    /// message may come again, if the sender has not got the reply.
+    TakeSession {
+        /// The id of the request that the copy was the reply to.
+        request: RequestId,
+        /// The private id of the session.
+        pid: PrivateId,
+        /// The [generation](MovedSession::generation) of the copy.
+        generation: u64,
+    },
+    /// The reply to [`TakeSession`](Self::TakeSession).
+    TakeSessionResponse {
+        /// The id of the request.
+        request: RequestId,
+        /// Whether the session belongs to the receiver now. Otherwise it is not the one of the copy any more: its client or
+        /// another server was faster, or it has expired.
+        is_taken: bool,
     },
 }
 
-/// A session that one server gives to another. Places in the log are numbers of events before [`head`](Self::head), because
+/// What a server replies to [`Message::ClaimSession`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ClaimReply {
+    /// It does not have the session.
+    Unknown,
+    /// It cannot say, because too many claims wait there.
+    Limit,
+    /// It has the session. This is a copy.
+    Found(Box<MovedSession>),
+}
+
+/// The copy of a session, for a server that may take it. Places in the log are numbers of events before [`head`](Self::head), because
 /// each server counts the events of the log from its own start.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -181,6 +211,10 @@ pub struct MovedSession {
     pub id: SocketId,
     /// The private id of the session.
     pub pid: PrivateId,
+    /// Changes with each socket that the session gets. The server that has the session chooses the number.
+    pub generation: u64,
+    /// How long the session is kept from now on. It is no time, because each server has its own clock.
+    pub remaining: Duration,
     /// The data of the socket.
     pub data: Option<Arc<Arguments<'static>>>,
     /// The offset of the last event that the server had in its log.

@@ -1,11 +1,13 @@
 //! The state of one server in a cluster: the other servers, and the requests that wait for their replies.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ws_proto::{PeerDeadline, Time};
 
+use super::claims::{Claim, Claims, Effect};
 use super::{ClusterOptions, Message, NodeId, RequestId};
+use crate::recovery::ClaimError;
 use crate::request::{Missing, MissingReason, Replies, Reply, Request};
 
 /// The state of one server in a cluster.
@@ -18,9 +20,21 @@ pub(super) struct Node {
     /// The other servers, and when each one counts as dead.
     peers: HashMap<NodeId, PeerDeadline>,
     requests: HashMap<RequestId, Pending>,
+    pub(super) claims: Claims,
     next_request: u64,
     next_heartbeat: Option<Time>,
     link: Link,
+    membership: Membership,
+}
+
+/// What this server knows of the others. It asks them to report when it joins the cluster.
+#[derive(Debug, Clone, Copy)]
+enum Membership {
+    /// This server has joined the cluster, and the time is not known yet.
+    Joined,
+    /// Others may be unknown until this time.
+    Incomplete(Time),
+    Complete,
 }
 
 /// The link of this server to the others.
@@ -56,25 +70,20 @@ enum Awaited {
 /// What the caller passes to the server when it holds no lock.
 #[must_use]
 #[derive(Debug, Default)]
-pub(super) struct Deliveries(Vec<(Replies, Option<Reply>)>);
+pub(super) struct Deliveries {
+    /// Replies to pass on. A request ends when the last clone of its `Replies` is dropped.
+    pub(super) replies: Vec<(Replies, Option<Reply>)>,
+    pub(super) claims: Vec<Effect>,
+}
 
 impl Deliveries {
-    /// Passes the replies to the server, and ends the requests that are complete.
-    pub(super) fn deliver(self) {
-        for (replies, reply) in self.0 {
-            if let Some(reply) = reply {
-                replies.send(reply);
-            }
-        }
-    }
-
     fn push(&mut self, replies: &Replies, reply: Reply) {
-        self.0.push((replies.clone(), Some(reply)));
+        self.replies.push((replies.clone(), Some(reply)));
     }
 
     /// Takes a request that is complete, so that it is dropped outside the lock.
     fn end(&mut self, request: Pending) {
-        self.0.push((request.replies, None));
+        self.replies.push((request.replies, None));
     }
 }
 
@@ -82,16 +91,19 @@ impl Node {
     pub(super) fn new(options: ClusterOptions) -> Self {
         Self {
             next_request: options.first_request,
+            claims: Claims::new(&options),
             options,
             peers: HashMap::new(),
             requests: HashMap::new(),
             next_heartbeat: None,
             link: Link::Up,
+            membership: Membership::Joined,
         }
     }
 
     pub(super) fn start(&mut self, now: Time) {
         self.next_heartbeat = Some(now + self.options.heartbeat_interval);
+        let _ = self.knows_all_peers(now);
     }
 
     pub(super) fn server_count(&self) -> usize {
@@ -100,6 +112,7 @@ impl Node {
 
     /// Notes that another server is alive.
     pub(super) fn handle_sign_of_life(&mut self, peer: &NodeId, now: Time) {
+        let _ = self.knows_all_peers(now);
         let deadline = PeerDeadline::new(now + self.options.heartbeat_timeout);
         if let Some(known) = self.peers.get_mut(peer) {
             *known = deadline;
@@ -126,13 +139,12 @@ impl Node {
             for node in self.peers.keys().cloned() {
                 deliveries.push(&replies, Reply::Missing(Missing::Server { node, reason }));
             }
-            deliveries.0.push((replies, None));
+            deliveries.replies.push((replies, None));
             return (None, deliveries);
         }
-        let id = RequestId(self.next_request);
-        self.next_request = self.next_request.wrapping_add(1);
+        let id = self.next_id();
         if self.peers.is_empty() {
-            deliveries.0.push((replies, None));
+            deliveries.replies.push((replies, None));
             return (Some(id), deliveries);
         }
         let awaited = if wants_acks { Awaited::Count { replied: 0 } } else { Awaited::Reply };
@@ -140,6 +152,33 @@ impl Node {
         let deadline = PeerDeadline::new(now + timeout);
         self.requests.insert(id, Pending { replies, deadline, timeout, waiting });
         (Some(id), deliveries)
+    }
+
+    /// Asks the other servers for a session.
+    pub(super) fn claim(&mut self, claim: Claim, deadline: Time, now: Time) -> Vec<Effect> {
+        if self.link != Link::Up {
+            return vec![Effect::Refuse(claim.claimant, ClaimError::Gap)];
+        }
+        let id = self.next_id();
+        let all_are_known = self.knows_all_peers(now);
+        let peers: HashSet<_> = self.peers.keys().cloned().collect();
+        self.claims.ask(id, claim, deadline, (peers, all_are_known), now)
+    }
+
+    fn next_id(&mut self) -> RequestId {
+        let id = RequestId(self.next_request);
+        self.next_request = self.next_request.wrapping_add(1);
+        id
+    }
+
+    /// Returns whether the other servers have had the time to report since this one has joined the cluster.
+    fn knows_all_peers(&mut self, now: Time) -> bool {
+        self.membership = match self.membership {
+            Membership::Joined => Membership::Incomplete(now + self.options.claim_timeout),
+            Membership::Incomplete(until) if until <= now => Membership::Complete,
+            membership => membership,
+        };
+        matches!(self.membership, Membership::Complete)
     }
 
     pub(super) fn link(&self) -> Link {
@@ -183,6 +222,7 @@ impl Node {
             }
         }
         self.end_complete_requests(&mut deliveries);
+        deliveries.claims = self.claims.handle_close(peer);
         deliveries
     }
 
@@ -193,6 +233,9 @@ impl Node {
             return deliveries;
         }
         self.link = link;
+        if link == Link::Up {
+            self.membership = Membership::Joined;
+        }
         if link == Link::Closed {
             self.next_heartbeat = None;
             self.peers.clear();
@@ -201,6 +244,7 @@ impl Node {
             for (_, pending) in self.requests.drain() {
                 pending.fail(MissingReason::Disconnected, &mut deliveries);
             }
+            deliveries.claims = self.claims.handle_lost_link();
         }
         deliveries
     }
@@ -208,12 +252,13 @@ impl Node {
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let requests = self.requests.values().map(|pending| pending.deadline.time());
         let peers = self.peers.values().map(|deadline| deadline.time());
-        requests.chain(peers).chain(self.next_heartbeat).min()
+        requests.chain(peers).chain(self.next_heartbeat).chain(self.claims.poll_timeout()).min()
     }
 
     /// Handles the deadlines that have passed. Returns the message that is due.
     pub(super) fn handle_timeout(&mut self, now: Time) -> (Option<Message>, Deliveries) {
-        let mut deliveries = Deliveries::default();
+        let _ = self.knows_all_peers(now);
+        let mut deliveries = Deliveries { claims: self.claims.handle_timeout(now), replies: Vec::new() };
         for (_, pending) in
             self.requests.extract_if(|_, pending| pending.deadline.expired_or_restart(pending.timeout, now))
         {
@@ -223,7 +268,9 @@ impl Node {
         let dead: Vec<_> =
             self.peers.extract_if(|_, deadline| deadline.expired_or_restart(timeout, now)).collect();
         for (peer, _) in dead {
-            deliveries.0.extend(self.handle_close(&peer).0);
+            let Deliveries { replies, claims } = self.handle_close(&peer);
+            deliveries.replies.extend(replies);
+            deliveries.claims.extend(claims);
         }
         let is_due = self.next_heartbeat.is_some_and(|due| due <= now);
         if is_due {

@@ -33,7 +33,7 @@ impl Adapter for ClusterAdapter {
 
     fn close(&self) -> Ready {
         let deliveries = self.node().handle_link(Link::Closed);
-        deliveries.deliver();
+        self.pass_on(deliveries);
         self.log_order.handle_lost(self);
         self.publish(&Message::Close);
         self.bus.close()

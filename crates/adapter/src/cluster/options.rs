@@ -34,9 +34,17 @@ pub struct ClusterOptions {
     /// Protects against servers that request acknowledgements with a timeout of days: each client has an entry for
     /// that time.
     pub max_ack_timeout: Duration,
-    /// How long a client that wants to recover its session waits for the servers that may have it. After that, it connects
-    /// as a new client. Default 1 s.
+    /// How long a client that wants to recover its session waits for the message bus and for the servers that may have the
+    /// session. After that, it connects as a new client. The server that has the session has this time once more to hand it
+    /// over. A server that has just joined the cluster waits this long until it knows the others. Default 1 s.
     pub claim_timeout: Duration,
+    /// The maximum number of clients that wait for other servers to find their session. At the limit, a client connects as a
+    /// new one, with [`ClaimError::TooManyClaims`](crate::ClaimError::TooManyClaims). The same limit applies to sessions that
+    /// were handed over lately, and to those whose hand-over was not confirmed; the oldest ones are forgotten. Default
+    /// 10,000.
+    ///
+    /// Protects against clients that all come back at the same moment, and against those that invent sessions.
+    pub max_claims: usize,
 }
 
 impl ClusterOptions {
@@ -58,6 +66,7 @@ impl ClusterOptions {
             max_requests: 10_000,
             max_ack_timeout: Duration::from_secs(600),
             claim_timeout: Duration::from_secs(1),
+            max_claims: 10_000,
         }
     }
 }

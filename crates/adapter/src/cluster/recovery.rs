@@ -1,86 +1,104 @@
 //! Connection state recovery in a cluster whose message bus orders all events.
 //!
 //! Each server has the end of the log. A session is kept by the server that its socket was connected to. If its client comes
-//! back to another server, that server asks all others for the session, and the one that has it gives it away.
+//! back to another server, that server asks all others for the session, and takes it from the one that has it. The steps
+//! are those of [`Claims`](super::claims::Claims).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
 use socketio_proto::SocketId;
 use ws_proto::Time;
 
+use super::claims::{Claim, Claimant, Effect};
 use super::node::Link;
-use super::{ClusterAdapter, Message, NodeId, RequestId};
+use super::{ClaimReply, ClusterAdapter, Message, NodeId, RequestId};
 use crate::local_socket::LocalSocket;
 use crate::recovery::{ClaimError, Claimed, KeptForRecovery, PrivateId, Recovery, Resumed, Session};
-use crate::request::{Replies, Reply, Request};
 
 impl ClusterAdapter {
-    /// Asks the other servers for a session.
-    fn claim_from_others(&self, pid: Box<str>, offset: Option<Box<str>>, now: Time, then: Claimed) {
-        let search = Search {
-            adapter: self.this.clone(),
-            pid: pid.clone(),
-            offset,
-            now,
-            state: Mutex::new((Some(then), ClaimError::UnknownSession)),
-        };
-        let replies = Replies::new(move |reply| search.handle(reply));
-        let request = Request { timeout: self.claim_timeout, now, replies };
-        if let Some(request) = self.begin(request, false) {
-            self.publish(&Message::ClaimSession { request, pid: pid.into() });
-        }
-    }
-
-    /// Gives a session to another server that asks for it.
+    /// Replies to another server that asks for a session.
     pub(super) fn handle_claim(&self, sender: NodeId, request: RequestId, pid: PrivateId, now: Time) {
         self.log_order.run(self, move |adapter| {
-            let session = adapter.local.export_session(&pid, now).map(Box::new);
-            adapter.reply(&sender, &Message::ClaimSessionResponse { request, session });
+            if let Some(session) = adapter.local.export_session(&pid, now) {
+                return adapter.reply_to_claim(&sender, request, ClaimReply::Found(Box::new(session)));
+            }
+            let effects = adapter.node().claims.ask_for_server(&sender, request, &pid, now);
+            match effects {
+                Some(effects) => adapter.run(effects),
+                None => adapter.reply_to_claim(&sender, request, ClaimReply::Unknown),
+            }
         });
     }
-}
 
-/// A claim that waits for other servers.
-struct Search {
-    adapter: Weak<ClusterAdapter>,
-    pid: Box<str>,
-    offset: Option<Box<str>>,
-    now: Time,
-    /// Who waits for the result, and the reason if no server has the session.
-    state: Mutex<(Option<Claimed>, ClaimError)>,
-}
-
-impl Search {
-    fn handle(&self, reply: Reply) {
-        match reply {
-            Reply::Session(Some(session)) => {
-                let then = self.state().0.take();
-                let (Some(adapter), Some(then)) = (self.adapter.upgrade(), then) else { return };
-                match adapter.local.import_session(*session, self.now) {
-                    Ok(()) => adapter.local.claim(&self.pid, self.offset.as_deref(), self.now, then),
-                    Err(error) => then(Err(error)),
-                }
-            }
-            Reply::Missing(_) => self.state().1 = ClaimError::NodeLeft,
-            _ => {}
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, (Option<Claimed>, ClaimError)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Search {
-    /// The request is over.
-    fn drop(&mut self) {
-        let (then, error) = {
-            let mut state = self.state();
-            (state.0.take(), state.1)
+    /// Handles the reply of another server to a claim.
+    pub(super) fn handle_claim_reply(
+        &self,
+        sender: &NodeId,
+        request: RequestId,
+        reply: ClaimReply,
+        now: Time,
+    ) {
+        let is_usable = match &reply {
+            ClaimReply::Found(session) => self.local.can_import(session),
+            _ => true,
         };
-        if let Some(then) = then {
-            then(Err(error));
+        let effects = self.node().claims.handle_reply(request, sender, reply, is_usable, now);
+        self.run(effects.into_iter().flatten());
+    }
+
+    /// Gives a session to another server, which has its copy.
+    pub(super) fn handle_take(
+        &self,
+        sender: &NodeId,
+        request: RequestId,
+        pid: &str,
+        generation: u64,
+        now: Time,
+    ) {
+        let taken = self.local.take_session(pid, generation, now);
+        let is_taken = {
+            let claims = &mut self.node().claims;
+            if let Some(until) = taken {
+                claims.note_taken(pid, (sender.clone(), request), until);
+            }
+            claims.was_taken_by(pid, sender, request)
+        };
+        self.reply(sender, &Message::TakeSessionResponse { request, is_taken });
+    }
+
+    /// Does what the claims require. The caller holds no lock.
+    pub(super) fn run(&self, effects: impl IntoIterator<Item = Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Publish(recipient, message) => self.bus.publish(recipient, &message),
+                Effect::Refuse(claimant, error) => self.refuse(claimant, error),
+                Effect::Import(session, until, claim) => {
+                    match self.local.import_session(*session, until, claim.now) {
+                        Ok(()) => self.claim_here(claim),
+                        Err(error) => self.refuse(claim.claimant, error),
+                    }
+                }
+                Effect::ClaimHere(claim) => self.claim_here(claim),
+            }
         }
+    }
+
+    fn claim_here(&self, Claim { pid, now, claimant }: Claim) {
+        match claimant {
+            Claimant::Client { offset, then } => self.local.claim(&pid, offset.as_deref(), now, then),
+            Claimant::Server { node, request } => self.handle_claim(node, request, pid, now),
+        }
+    }
+
+    fn refuse(&self, claimant: Claimant, error: ClaimError) {
+        match claimant {
+            Claimant::Client { then, .. } => then(Err(error)),
+            Claimant::Server { node, request } => self.reply_to_claim(&node, request, ClaimReply::Unknown),
+        }
+    }
+
+    fn reply_to_claim(&self, recipient: &NodeId, request: RequestId, reply: ClaimReply) {
+        self.reply(recipient, &Message::ClaimSessionResponse { request, reply });
     }
 }
 
@@ -103,13 +121,15 @@ impl Recovery for ClusterAdapter {
         if self.node().link() != Link::Up {
             return then(Err(ClaimError::Gap));
         }
-        let (pid, offset) = (Box::<str>::from(pid), offset.map(Box::<str>::from));
+        let (pid, offset) = (PrivateId::from(pid), offset.map(Box::<str>::from));
         let (own_pid, own_offset) = (pid.clone(), offset.clone());
         self.log_order.run(self, move |adapter| {
             let this = adapter.this.clone();
             let claimed = Box::new(move |claimed| match (claimed, this.upgrade()) {
                 (Err(ClaimError::UnknownSession), Some(this)) => {
-                    this.claim_from_others(pid, offset, now, then);
+                    let claim = Claim { pid, now, claimant: Claimant::Client { offset, then } };
+                    let effects = this.node().claim(claim, now + this.claim_timeout, now);
+                    this.run(effects);
                 }
                 (claimed, _) => then(claimed),
             });

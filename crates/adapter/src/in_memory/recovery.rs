@@ -62,7 +62,8 @@ impl InMemoryAdapter {
         self.broadcast_in_order(self.order(), event, options, assigned);
     }
 
-    /// Gives a session to another server. If a socket still uses it, its connection ends.
+    /// Returns a copy of a session for another server, which may take the session. If a socket still uses it, its connection
+    /// ends.
     pub(crate) fn export_session(&self, pid: &str, now: Time) -> Option<MovedSession> {
         let order = self.log_order.get()?;
         // The result is that of an offset that the client does not have.
@@ -70,11 +71,26 @@ impl InMemoryAdapter {
         order.lane().export(pid, now)
     }
 
-    /// Keeps a session of another server.
-    pub(crate) fn import_session(&self, session: MovedSession, now: Time) -> Result<(), ClaimError> {
+    /// Removes a session that another server takes, see [`Lane::take`].
+    pub(crate) fn take_session(&self, pid: &str, generation: u64, now: Time) -> Option<Time> {
+        self.log_order.get()?.lane().take(pid, generation, now)
+    }
+
+    /// Returns whether the log contains the place of a session of another server.
+    pub(crate) fn can_import(&self, session: &MovedSession) -> bool {
+        self.log_order.get().is_some_and(|order| order.lane().can_import(session))
+    }
+
+    /// Keeps a session of another server, see [`Lane::import`].
+    pub(crate) fn import_session(
+        &self,
+        session: MovedSession,
+        until: Time,
+        now: Time,
+    ) -> Result<(), ClaimError> {
         let order = self.order();
         let mut lane = order.lane();
-        lane.import(session, now)?;
+        lane.import(session, until, now)?;
         let starts_timer = needs_timer(&mut lane);
         drop(lane);
         if starts_timer {

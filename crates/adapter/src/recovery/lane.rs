@@ -253,8 +253,8 @@ impl Lane {
         Ok((missed, generation))
     }
 
-    /// Gives a kept session to another server.
-    pub(crate) fn export(&mut self, pid: &str, now: Time) -> Option<MovedSession> {
+    /// Returns a copy of a kept session for another server, which may [take](Self::take) the session.
+    pub(crate) fn export(&self, pid: &str, now: Time) -> Option<MovedSession> {
         // Without an event, the two servers have no common place in the log.
         let head: Box<str> = self.log.assigned_offset()?.into();
         let last = self.log.last();
@@ -267,9 +267,11 @@ impl Lane {
         let Exported { rooms, left, complete_after } = entry.rooms.export(before_head);
         // Rooms that were left before the log begins may be forgotten. The log of the other server may reach back further.
         let complete_after = complete_after.min(before_head(self.log.start()));
-        let moved = MovedSession {
+        Some(MovedSession {
             id: id.clone(),
             pid: pid.into(),
+            generation: entry.generation,
+            remaining: until.saturating_since(now),
             data: data.clone(),
             head,
             started: before_head(entry.started),
@@ -279,13 +281,38 @@ impl Lane {
             rooms,
             left,
             complete_after,
-        };
-        self.sessions.remove(&moved.id);
-        Some(moved)
+        })
     }
 
-    /// Keeps a session that comes from another server.
-    pub(crate) fn import(&mut self, session: MovedSession, now: Time) -> Result<(), ClaimError> {
+    /// Removes a session that another server takes. Returns until when it would have been kept, or `None` if the session is
+    /// not the one of the copy any more.
+    pub(crate) fn take(&mut self, pid: &str, generation: u64, now: Time) -> Option<Time> {
+        let (id, entry) = self.sessions.find(pid)?;
+        let State::Kept { until, .. } = &entry.state else { return None };
+        let until = *until;
+        if entry.generation != generation || self.has_gap(entry) || until <= now {
+            return None;
+        }
+        let id = id.clone();
+        self.sessions.remove(&id);
+        Some(until)
+    }
+
+    /// Returns whether the log contains the place of a session that comes from another server.
+    pub(crate) fn can_import(&self, session: &MovedSession) -> bool {
+        matches!(self.log.find(&session.head), Found::At(_))
+    }
+
+    /// Keeps a session that comes from another server. It would have been kept there until `until` or later. If the session
+    /// is here already, it stays as it is.
+    pub(crate) fn import(&mut self, session: MovedSession, until: Time, now: Time) -> Result<(), ClaimError> {
+        if self.sessions.find(&session.pid).is_some() {
+            return Ok(());
+        }
+        let until = until.min(now + self.options.max_disconnection_duration);
+        if until <= now {
+            return Err(ClaimError::Expired);
+        }
         let MovedSession {
             id,
             pid,
@@ -298,6 +325,7 @@ impl Lane {
             rooms,
             left,
             complete_after,
+            ..
         } = session;
         let Found::At(head) = self.log.find(&head) else { return Err(ClaimError::LogTooShort) };
         let at = |before_head: u64| head.saturating_sub(before_head);
@@ -310,7 +338,6 @@ impl Lane {
         let position = if pushed == started { at(started) } else { at(pushed).max(at(started) + 1) };
         let pushed = Place { position, offset: pushed_offset.map(Arc::from) };
         self.sessions.import(&id, &pid, at(started), self.log.last(), rooms);
-        let until = now + self.options.max_disconnection_duration;
         self.sessions.keep(&id, data, pushed, at(suspended), until);
         self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
         Ok(())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engineio_proto::MessageEncoder;
 
 use super::*;
-use crate::cluster::{Message, RequestId};
+use crate::cluster::{ClaimReply, Message, RequestId};
 use crate::idle_socket::Idle;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::room_change::RoomChange;
@@ -302,7 +302,8 @@ fn no_debug_form_contains_a_private_id() {
     let moved = test.lane.export("secret", test.now).unwrap();
     let request = RequestId(1);
     let claim = Message::ClaimSession { request, pid: moved.pid.clone() };
-    let response = Message::ClaimSessionResponse { request, session: Some(Box::new(moved.clone())) };
+    let response =
+        Message::ClaimSessionResponse { request, reply: ClaimReply::Found(Box::new(moved.clone())) };
     let text = format!("{session:?} {moved:?} {claim:?} {response:?}");
     assert!(text.contains(id(1).as_str()) && !text.contains("secret"), "{text}");
 }

@@ -228,6 +228,12 @@ impl Server {
         self.bus.deliver_one(self.index)
     }
 
+    /// Loses the oldest message that the bus holds for this server, although the link is up. Returns `false` if there is none.
+    #[must_use]
+    pub fn lose_one(&self) -> bool {
+        self.bus.state().servers[self.index].inbox.pop_front().is_some()
+    }
+
     /// Cuts the link between this server and the bus. Messages from and to this server are lost. The ones that wait for
     /// it are lost too.
     pub fn cut(&self) {

@@ -62,6 +62,8 @@ impl Cluster {
             cluster.programs.push(program);
         }
         cluster.bus.settle();
+        // After this, the servers know that there are no others.
+        cluster.bus.advance(Duration::from_secs(6));
         cluster
     }
 

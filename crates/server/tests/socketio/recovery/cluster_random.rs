@@ -190,6 +190,9 @@ impl Test {
         self.cluster.attached[0].restore();
         self.has_link = true;
         self.note_gap();
+        self.settle();
+        // After this, the servers know again who is there.
+        self.cluster.bus.advance(Duration::from_secs(6));
     }
 
     fn note_gap(&mut self) {

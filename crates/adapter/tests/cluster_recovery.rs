@@ -1,0 +1,267 @@
+//! Sessions that move between the servers of a cluster: lost messages, servers that have just started, and limits.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tidewire_adapter::cluster::{ClusterAdapter, ClusterOptions, LocalDelivery};
+use tidewire_adapter::testing::{Loopback, Probe, Server, TestHost, event, id};
+use tidewire_adapter::{
+    Adapter, BroadcastOptions, ClaimError, Host, LocalSocket, Recovery, RecoveryOptions, Replies, Reply,
+    Request, Session,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Cluster {
+    bus: Loopback,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    server: Server,
+    host: Arc<TestHost>,
+    adapter: Arc<ClusterAdapter>,
+}
+
+/// The result of a claim, once there is one.
+type Claimed = Arc<Mutex<Option<Result<Session, ClaimError>>>>;
+
+impl Cluster {
+    /// Starts servers that know each other and have an event in their logs.
+    fn start(count: usize, set: impl Fn(&mut ClusterOptions)) -> Self {
+        let mut cluster = Self { bus: Loopback::new(LocalDelivery::InLogOrder), nodes: vec![] };
+        for _ in 0..count {
+            cluster.join(&set);
+        }
+        cluster.nodes[0].emit("first");
+        cluster.bus.settle();
+        cluster.bus.advance(2 * SECOND);
+        cluster
+    }
+
+    /// Starts another server. Nothing reaches it yet.
+    fn join(&mut self, set: impl Fn(&mut ClusterOptions)) {
+        let (server, host) = (self.bus.attach(), TestHost::new(0));
+        let weak: Weak<TestHost> = Arc::downgrade(&host);
+        let adapter = server.adapter_with("/", Weak::clone(&weak) as Weak<dyn Host>, set);
+        assert!(adapter.enable_recovery(RecoveryOptions::new([7; 8]), weak));
+        adapter.start(self.bus.now());
+        self.nodes.push(Node { server, host, adapter });
+    }
+
+    /// Keeps the session of a socket that has lost its connection.
+    fn suspend(&self, node: usize, pid: &str) {
+        let (recovery, probe) = (self.nodes[node].recovery(), Probe::new(id(1)));
+        recovery.begin(pid, Arc::clone(&probe) as Arc<dyn LocalSocket>);
+        recovery.suspend(&*probe, probe.generation(), self.bus.now());
+    }
+
+    fn claim(&self, node: usize, pid: &str) -> Claimed {
+        let claimed = Claimed::default();
+        let then = Arc::clone(&claimed);
+        let then = move |result| {
+            let earlier = then.lock().expect("nothing panics").replace(result);
+            assert!(earlier.is_none(), "it has one result");
+        };
+        self.nodes[node].recovery().claim(pid, None, self.bus.now(), Box::new(then));
+        claimed
+    }
+
+    /// Makes the bus accept everything that was published.
+    fn accept(&self) {
+        while self.bus.accept_one() {}
+    }
+
+    /// Returns how many sessions each server keeps.
+    fn kept(&self) -> Vec<usize> {
+        self.nodes.iter().map(|node| node.recovery().kept().sessions).collect()
+    }
+}
+
+impl Node {
+    fn recovery(&self) -> &dyn Recovery {
+        self.adapter.recovery().expect("enabled")
+    }
+
+    fn emit(&self, name: &str) {
+        self.adapter.broadcast(&event(name), &BroadcastOptions::new());
+    }
+
+    /// Delivers everything that the bus has accepted for this server.
+    fn deliver(&self) {
+        while self.server.deliver_one() {}
+    }
+}
+
+fn result(claimed: &Claimed) -> Option<Result<(), ClaimError>> {
+    claimed.lock().expect("nothing panics").as_ref().map(|result| result.as_ref().map(|_| ()).map_err(|e| *e))
+}
+
+#[test]
+fn a_copy_that_is_lost_leaves_the_session_where_it_is() {
+    for back_on in [0, 1] {
+        let cluster = Cluster::start(2, |_| {});
+        cluster.suspend(0, "pid");
+        let lost = cluster.claim(1, "pid");
+        cluster.accept();
+        cluster.nodes[0].deliver();
+        cluster.accept();
+        assert!(cluster.nodes[1].server.lose_one());
+        cluster.bus.advance(SECOND);
+        assert_eq!(result(&lost), Some(Err(ClaimError::NodeLeft)));
+        assert_eq!(cluster.kept(), [1, 0]);
+        let again = cluster.claim(back_on, "pid");
+        cluster.bus.settle();
+        assert_eq!(result(&again), Some(Ok(())), "on server {back_on}");
+    }
+}
+
+#[test]
+fn a_session_whose_handover_is_not_confirmed_is_found_by_the_next_claim() {
+    for back_on in [0, 1, 2] {
+        let cluster = Cluster::start(3, |_| {});
+        cluster.suspend(0, "pid");
+        let lost = cluster.claim(1, "pid");
+        for _ in 0..2 {
+            cluster.accept();
+            cluster.nodes[0].deliver();
+            cluster.accept();
+            // The first time, these are the copy and the reply of the third server.
+            if cluster.kept()[0] > 0 {
+                cluster.nodes[1].deliver();
+            }
+        }
+        assert_eq!(cluster.kept(), [0, 0, 0]);
+        assert!(cluster.nodes[1].server.lose_one(), "the confirmation");
+        cluster.bus.advance(SECOND);
+        assert_eq!(result(&lost), Some(Err(ClaimError::NodeLeft)));
+        let again = cluster.claim(back_on, "pid");
+        cluster.bus.settle();
+        assert_eq!(result(&again), Some(Ok(())), "on server {back_on}");
+        let mut kept = [0; 3];
+        kept[back_on] = 1;
+        assert_eq!(cluster.kept(), kept);
+    }
+}
+
+#[test]
+fn a_session_that_is_claimed_twice_has_one_owner() {
+    let cluster = Cluster::start(3, |_| {});
+    cluster.suspend(0, "pid");
+    let claims = [1, 2].map(|node| cluster.claim(node, "pid"));
+    cluster.bus.settle();
+    assert_eq!(claims.map(|claim| result(&claim)), [Some(Ok(())), Some(Err(ClaimError::UnknownSession))]);
+    assert_eq!(cluster.kept(), [0, 1, 0]);
+    // A client that comes back twice to the same server gets its session there.
+    let claims = [2, 2].map(|node| cluster.claim(node, "pid"));
+    cluster.bus.settle();
+    assert_eq!(claims.map(|claim| result(&claim)), [Some(Ok(())), Some(Ok(()))]);
+    assert_eq!(cluster.kept(), [0, 0, 1]);
+}
+
+#[test]
+fn a_server_that_has_just_started_waits_until_it_knows_the_others() {
+    let mut cluster = Cluster::start(2, |_| {});
+    cluster.suspend(0, "pid");
+    cluster.join(|_| {});
+    assert_eq!(cluster.nodes[2].adapter.server_count(), Some(1));
+    let claims = ["pid", "nobody has it"].map(|pid| cluster.claim(2, pid));
+    assert_eq!(claims.each_ref().map(result), [None, None], "it knows nobody yet");
+    // With this event, the servers have a common place in the log.
+    cluster.nodes[0].emit("second");
+    cluster.bus.settle();
+    assert_eq!(claims.each_ref().map(result), [Some(Ok(())), None]);
+    cluster.bus.advance(SECOND);
+    assert_eq!(result(&claims[1]), Some(Err(ClaimError::UnknownSession)));
+    assert_eq!(cluster.kept(), [0, 0, 1]);
+    let unknown = cluster.claim(2, "nobody has it");
+    cluster.bus.settle();
+    assert_eq!(result(&unknown), Some(Err(ClaimError::UnknownSession)), "it knows the others now");
+}
+
+#[test]
+fn a_server_without_the_log_of_the_others_refuses_a_session_and_does_not_destroy_it() {
+    let mut cluster = Cluster::start(2, |_| {});
+    cluster.suspend(0, "pid");
+    cluster.join(|_| {});
+    let refused = cluster.claim(2, "pid");
+    cluster.bus.settle();
+    assert_eq!(result(&refused), Some(Err(ClaimError::LogTooShort)));
+    assert_eq!(cluster.kept(), [1, 0, 0]);
+    let again = cluster.claim(1, "pid");
+    cluster.bus.settle();
+    assert_eq!(result(&again), Some(Ok(())));
+}
+
+#[test]
+fn a_server_that_has_lost_its_link_asks_who_is_there_again() {
+    let cluster = Cluster::start(2, |_| {});
+    let pending = cluster.claim(1, "pid");
+    cluster.nodes[1].server.cut();
+    assert_eq!(result(&pending), Some(Err(ClaimError::Gap)));
+    cluster.bus.advance(20 * SECOND);
+    assert_eq!(cluster.nodes[1].adapter.server_count(), Some(1), "the other one counts as dead");
+    cluster.nodes[1].server.restore();
+    cluster.suspend(0, "pid");
+    let claim = cluster.claim(1, "pid");
+    assert_eq!(result(&claim), None);
+    cluster.nodes[0].emit("second");
+    cluster.bus.settle();
+    assert_eq!(result(&claim), Some(Ok(())));
+}
+
+#[test]
+fn a_session_that_moves_again_and_again_expires_when_it_would_have_expired() {
+    let cluster = Cluster::start(2, |_| {});
+    cluster.suspend(0, "pid");
+    for turn in 0..11 {
+        cluster.bus.advance(10 * SECOND);
+        cluster.nodes[0].emit("keeps the log");
+        cluster.bus.settle();
+        let claim = cluster.claim((turn + 1) % 2, "pid");
+        cluster.bus.settle();
+        assert_eq!(result(&claim), Some(Ok(())), "turn {turn}");
+    }
+    cluster.bus.advance(10 * SECOND);
+    for node in [0, 1] {
+        let claim = cluster.claim(node, "pid");
+        cluster.bus.settle();
+        assert!(matches!(result(&claim), Some(Err(ClaimError::Expired | ClaimError::UnknownSession))));
+    }
+}
+
+#[test]
+fn claims_and_requests_have_limits_of_their_own() {
+    let cluster = Cluster::start(2, |options| {
+        options.max_requests = 1;
+        options.max_claims = 1;
+    });
+    cluster.suspend(0, "pid");
+    let fetch = || {
+        let received = Arc::new(Mutex::new(vec![]));
+        let to = Arc::clone(&received);
+        let replies = Replies::new(move |reply| to.lock().expect("nothing panics").push(reply));
+        let request = Request { timeout: SECOND, now: cluster.bus.now(), replies };
+        cluster.nodes[1].adapter.fetch_sockets(&BroadcastOptions::new(), request);
+        received
+    };
+    // Each one uses up its own limit.
+    let (claim, fetched) = (cluster.claim(1, "pid"), fetch());
+    let refused = cluster.claim(1, "pid");
+    assert_eq!(result(&refused), Some(Err(ClaimError::TooManyClaims)));
+    assert!(matches!(fetch().lock().expect("nothing panics")[..], [Reply::Missing(_)]));
+    cluster.bus.settle();
+    assert_eq!(result(&claim), Some(Ok(())));
+    assert!(matches!(fetched.lock().expect("nothing panics")[..], [Reply::Sockets(_)]));
+}
+
+#[test]
+fn a_client_does_not_wait_for_a_server_that_leaves() {
+    let cluster = Cluster::start(2, |_| {});
+    cluster.suspend(0, "pid");
+    let claim = cluster.claim(1, "pid");
+    drop(cluster.nodes[0].adapter.close());
+    cluster.bus.settle();
+    assert_eq!(result(&claim), Some(Err(ClaimError::NodeLeft)));
+    assert_eq!(cluster.nodes[0].host.take_links(), []);
+}
