@@ -12,6 +12,7 @@ mod node;
 mod operations;
 mod options;
 mod recovery;
+mod waiting_claims;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -54,6 +55,10 @@ use node::{Deliveries, Link, Node};
 ///         self.0.lock().expect("nothing panics").push((recipient, message.clone()));
 ///         // Wake the task here.
 ///     }
+///
+///     fn wake(&self) {
+///         // And here.
+///     }
 /// }
 ///
 /// # fn random() -> [u8; 16] { [0; 16] }
@@ -73,6 +78,7 @@ pub struct ClusterAdapter {
     local_delivery: LocalDelivery,
     max_ack_timeout: Duration,
     claim_timeout: Duration,
+    max_claims: usize,
     node: Mutex<Node>,
     /// Empty with [`LocalDelivery::AtOnce`].
     log_order: LogOrder,
@@ -97,6 +103,7 @@ impl ClusterAdapter {
             local_delivery: options.local_delivery,
             max_ack_timeout: options.max_ack_timeout,
             claim_timeout: options.claim_timeout,
+            max_claims: options.max_claims,
             node: Mutex::new(Node::new(options)),
             log_order: LogOrder::default(),
         })
@@ -140,6 +147,7 @@ impl ClusterAdapter {
             {
                 self.deliver(&event, &options, offset);
                 self.log_order.handle_returned(self);
+                self.log_order.run_claims(self, None);
             }
             return;
         }
@@ -212,17 +220,18 @@ impl ClusterAdapter {
         self.pass_on(deliveries);
     }
 
-    /// Returns when [`handle_timeout`](Self::handle_timeout) must be called next. The time changes with every message
-    /// in either direction.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) must be called next. A time in the past means at once. The time
+    /// changes with every message in either direction, and when the adapter calls [`Bus::wake`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.node().poll_timeout()
+        [self.node().poll_timeout(), self.log_order.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Handles the deadlines that have passed.
     pub fn handle_timeout(&self, now: Time) {
         let (message, deliveries) = self.node().handle_timeout(now);
         self.pass_on(deliveries);
+        self.log_order.run_claims(self, Some(now));
         if let Some(message) = message {
             self.publish(&message);
         }

@@ -256,6 +256,85 @@ fn claims_and_requests_have_limits_of_their_own() {
 }
 
 #[test]
+fn claims_that_wait_for_the_bus_have_a_deadline() {
+    let cluster = Cluster::start(2, |_| {});
+    cluster.suspend(0, "pid");
+    // The bus does not return this.
+    cluster.nodes[0].emit("stuck");
+    let claim = cluster.claim(0, "pid");
+    cluster.nodes[0].adapter.handle_timeout(cluster.bus.now());
+    assert_eq!(result(&claim), None);
+    let later = cluster.bus.now() + SECOND;
+    assert_eq!(cluster.nodes[0].adapter.poll_timeout(), Some(later));
+    cluster.nodes[0].adapter.handle_timeout(later);
+    assert_eq!(result(&claim), Some(Err(ClaimError::TimedOut)));
+    cluster.bus.settle();
+    let again = cluster.claim(0, "pid");
+    assert_eq!(result(&again), Some(Ok(())), "nothing is lost");
+}
+
+#[test]
+fn claims_that_wait_for_the_bus_are_bounded() {
+    let cluster = Cluster::start(3, |options| options.max_claims = 2);
+    let refused = Some(Err(ClaimError::TooManyClaims));
+    cluster.suspend(0, "pid");
+    cluster.nodes[0].emit("on its way");
+    let claims = [0, 1, 2].map(|_| cluster.claim(0, "pid"));
+    assert_eq!(claims.each_ref().map(result), [None, None, refused]);
+    cluster.bus.settle();
+    assert_eq!(claims.each_ref().map(result), [Some(Ok(())), Some(Ok(())), refused]);
+
+    // Claims of other servers have a limit of their own.
+    let claims = [1, 1, 2].map(|node| cluster.claim(node, "pid"));
+    cluster.accept();
+    cluster.nodes[0].emit("on its way");
+    let own = cluster.claim(0, "pid");
+    cluster.nodes[0].deliver();
+    assert_eq!(result(&own), None);
+    cluster.bus.settle();
+    assert_eq!(claims.each_ref().map(result), [Some(Ok(())), Some(Ok(())), refused]);
+    assert_eq!(result(&own), Some(Ok(())));
+}
+
+#[test]
+fn a_lost_link_refuses_the_claims_that_wait_for_the_bus() {
+    let cluster = Cluster::start(2, |_| {});
+    cluster.suspend(0, "pid");
+    cluster.nodes[0].emit("lost");
+    let claim = cluster.claim(0, "pid");
+    cluster.nodes[0].server.cut();
+    assert_eq!(result(&claim), Some(Err(ClaimError::Gap)));
+}
+
+#[test]
+fn many_claims_do_not_delay_the_events_of_other_namespaces() {
+    let cluster = Cluster::start(1, |_| {});
+    let node = &cluster.nodes[0];
+    let host = TestHost::new(0);
+    let weak: Weak<TestHost> = Arc::downgrade(&host);
+    let other = node.server.adapter_with("/other", weak as Weak<dyn Host>, |_| {});
+    other.start(cluster.bus.now());
+    let probe = Probe::new(id(2));
+    other.insert(Arc::clone(&probe) as Arc<dyn LocalSocket>);
+    cluster.bus.settle();
+    cluster.suspend(0, "pid");
+    node.emit("on its way");
+    let claims: Vec<_> = (0..1_000).map(|_| cluster.claim(0, "pid")).collect();
+    other.broadcast(&event("for others"), &BroadcastOptions::new());
+    cluster.accept();
+    let done = || claims.iter().filter(|claim| result(claim).is_some()).count();
+    assert!(node.server.deliver_one());
+    assert!(done() < 100, "{} claims come before the next message", done());
+    assert!(node.server.deliver_one());
+    assert_eq!(probe.texts().len(), 1);
+    // The others are due at once.
+    while node.adapter.poll_timeout() <= Some(cluster.bus.now()) {
+        node.adapter.handle_timeout(cluster.bus.now());
+    }
+    assert_eq!(done(), 1_000);
+}
+
+#[test]
 fn a_client_does_not_wait_for_a_server_that_leaves() {
     let cluster = Cluster::start(2, |_| {});
     cluster.suspend(0, "pid");

@@ -26,6 +26,10 @@ pub trait Bus: Send + Sync {
     /// Messages from one thread must reach each server in the order in which they were published.
     fn publish(&self, recipient: Recipient, message: &Message);
 
+    /// Wakes the driver's task, because [`ClusterAdapter::poll_timeout`] has become earlier. The same rules apply as to
+    /// [`publish`](Self::publish).
+    fn wake(&self);
+
     /// Returns a future that is ready when the driver has subscribed to the messages of the other servers. See
     /// [`Adapter::ready`](crate::Adapter::ready). Default: ready at once.
     fn ready(&self) -> Ready {

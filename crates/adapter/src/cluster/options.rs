@@ -38,10 +38,11 @@ pub struct ClusterOptions {
     /// session. After that, it connects as a new client. The server that has the session has this time once more to hand it
     /// over. A server that has just joined the cluster waits this long until it knows the others. Default 1 s.
     pub claim_timeout: Duration,
-    /// The maximum number of clients that wait for other servers to find their session. At the limit, a client connects as a
-    /// new one, with [`ClaimError::TooManyClaims`](crate::ClaimError::TooManyClaims). The same limit applies to sessions that
-    /// were handed over lately, and to those whose hand-over was not confirmed; the oldest ones are forgotten. Default
-    /// 10,000.
+    /// The maximum number of clients that wait for the message bus, and of those that wait for other servers to find their
+    /// session. At the limit, a client connects as a new one, with
+    /// [`ClaimError::TooManyClaims`](crate::ClaimError::TooManyClaims). The same limit applies to claims of other servers that
+    /// wait for the message bus here, to sessions that were handed over lately, and to those whose hand-over was not
+    /// confirmed; the oldest of these sessions are forgotten. Default 10,000.
     ///
     /// Protects against clients that all come back at the same moment, and against those that invent sessions.
     pub max_claims: usize,

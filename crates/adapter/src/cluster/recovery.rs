@@ -10,7 +10,9 @@ use socketio_proto::SocketId;
 use ws_proto::Time;
 
 use super::claims::{Claim, Claimant, Effect};
+use super::log_order::Origin;
 use super::node::Link;
+use super::waiting_claims::ClaimAction;
 use super::{ClaimReply, ClusterAdapter, Message, NodeId, RequestId};
 use crate::local_socket::LocalSocket;
 use crate::recovery::{ClaimError, Claimed, KeptForRecovery, PrivateId, Recovery, Resumed, Session};
@@ -18,7 +20,10 @@ use crate::recovery::{ClaimError, Claimed, KeptForRecovery, PrivateId, Recovery,
 impl ClusterAdapter {
     /// Replies to another server that asks for a session.
     pub(super) fn handle_claim(&self, sender: NodeId, request: RequestId, pid: PrivateId, now: Time) {
-        self.log_order.run(self, move |adapter| {
+        let action = move |adapter: &Self, result: Result<(), ClaimError>| {
+            if result.is_err() {
+                return adapter.reply_to_claim(&sender, request, ClaimReply::Limit);
+            }
             if let Some(session) = adapter.local.export_session(&pid, now) {
                 return adapter.reply_to_claim(&sender, request, ClaimReply::Found(Box::new(session)));
             }
@@ -27,7 +32,16 @@ impl ClusterAdapter {
                 Some(effects) => adapter.run(effects),
                 None => adapter.reply_to_claim(&sender, request, ClaimReply::Unknown),
             }
-        });
+        };
+        self.claim_in_order(Origin::Server, now, Box::new(action));
+    }
+
+    /// Runs a claim at its place in the order of the log, or refuses it.
+    fn claim_in_order(&self, origin: Origin, now: Time, action: ClaimAction) {
+        let deadline = now + self.claim_timeout;
+        if self.log_order.claim(self, origin, self.max_claims, deadline, action) {
+            self.bus.wake();
+        }
     }
 
     /// Handles the reply of another server to a claim.
@@ -123,7 +137,10 @@ impl Recovery for ClusterAdapter {
         }
         let (pid, offset) = (PrivateId::from(pid), offset.map(Box::<str>::from));
         let (own_pid, own_offset) = (pid.clone(), offset.clone());
-        self.log_order.run(self, move |adapter| {
+        let action = move |adapter: &Self, result| {
+            if let Err(error) = result {
+                return then(Err(error));
+            }
             let this = adapter.this.clone();
             let claimed = Box::new(move |claimed| match (claimed, this.upgrade()) {
                 (Err(ClaimError::UnknownSession), Some(this)) => {
@@ -134,7 +151,8 @@ impl Recovery for ClusterAdapter {
                 (claimed, _) => then(claimed),
             });
             adapter.local.claim(&own_pid, own_offset.as_deref(), now, claimed);
-        });
+        };
+        self.claim_in_order(Origin::Client, now, Box::new(action));
     }
 
     fn resume(&self, session: Session, socket: Arc<dyn LocalSocket>, now: Time, then: Resumed) {

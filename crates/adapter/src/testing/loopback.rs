@@ -287,4 +287,7 @@ impl Bus for Port {
         };
         state.published.push_back(published);
     }
+
+    /// The test moves the time.
+    fn wake(&self) {}
 }
