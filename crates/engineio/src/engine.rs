@@ -32,7 +32,6 @@ use crate::registry::Registry;
 use crate::request::{RequestKind, check_request};
 use crate::session::{PendingPoll, PostGuard};
 
-pub use self::close::ClosePace;
 pub(crate) use self::close::deadline_in;
 pub(crate) use self::open::SessionGuard;
 

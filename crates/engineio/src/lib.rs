@@ -59,15 +59,16 @@ pub use compression::HttpCompression;
 pub use connection_error::ConnectionError;
 pub use cookie::{Cookie, CookiePriority, InvalidCookie, SameSite};
 pub use cors::Cors;
-pub use engine::{ClosePace, Engine, WeakEngine};
+pub use engine::{Engine, WeakEngine};
 pub use engineio_proto::server::Settings;
 pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Message, SessionHandler};
 pub use hooks::{ConnectionErrorHook, HeadersHook, SessionRefusedHook};
 pub use http;
 pub use net::{
-    AddressLimitError, AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService,
-    Incoming, InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress, TrustedProxies,
+    AddressLimitError, AddressLimits, ClientAddress, ClosePace, ForwardedHeader, Http2Limits, HttpLimits,
+    HttpService, Incoming, InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress,
+    TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

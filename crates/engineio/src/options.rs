@@ -12,14 +12,13 @@ use engineio_proto::Packet;
 use engineio_proto::server::Settings;
 use http::HeaderMap;
 use http::request::Parts;
-use net::{AddressLimits, MemoryBudget, TrustedProxies};
+use net::{AddressLimits, ClosePace, MemoryBudget, TrustedProxies};
 use ws_proto::{AllowedOrigins, DeflateOptions};
 
 use crate::compression::HttpCompression;
 use crate::connection_error::ConnectionError;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
-use crate::engine::ClosePace;
 use crate::hooks::{ConnectionErrorHook, HeadersHook, SessionRefusedHook};
 use crate::static_files::StaticFiles;
 

@@ -37,10 +37,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use net::{ClientAddress, HttpService, Listener, ListenerSettings};
+use net::{ClientAddress, ClosePace, HttpService, Listener, ListenerSettings};
 use tokio::net::ToSocketAddrs;
 
-use crate::engine::{ClosePace, Engine};
+use crate::engine::Engine;
 use crate::handler::Application;
 use crate::service::{EngineLayer, EngineService};
 use crate::session::Session;

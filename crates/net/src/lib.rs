@@ -5,12 +5,14 @@
 //! | `io` | The I/O of a connection. One task owns the connection. The task reads into the thread's [`ReadBuffer`], writes from a [`WriteQueue`] and sleeps on one [`DeadlineTimer`]. Other tasks use only the connection's [`Outbox`]. [`WebSocketStream`] combines a WebSocket state machine, a [`WriteQueue`] and a [`Stream`] of any kind |
 //! | `http` | How a connection begins. [`Listener`] accepts connections and serves HTTP/1.1 and HTTP/2 until a connection is [upgraded](`finish_upgrade`). A client connects with [`Dialer`], directly or through a proxy, and sends its request with [`exchange`] |
 //! | `address` | The address of a client, and the limits for one address. [`TrustedProxies`] finds the [`ClientAddress`] of a request, and an [`AddressLimiter`] limits what one address may open |
+//! | `close_pace` | How fast a server that shuts down closes its connections |
 //! | `memory_budget` | The limit on the memory of all connections together. Each connection reports to its [`MemoryBudget`] what it holds, and those that hold the most end |
 //! | `tls` | TLS for clients and servers. `http` starts the handshake; a [`Stream`] holds the encrypted connection |
 //!
 //! This crate does not depend on Engine.IO or Socket.IO.
 
 mod address;
+mod close_pace;
 mod http;
 mod io;
 mod log_rate_limit;
@@ -21,6 +23,7 @@ pub use self::address::{
     AddressLimitError, AddressLimiter, AddressLimits, AddressPermit, ClientAddress, ForwardedHeader,
     InvalidNetwork, TrustedProxies,
 };
+pub use self::close_pace::ClosePace;
 pub use self::http::{
     DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, HttpService,
     Incoming, InvalidProxy, Listener, ListenerSettings, PeerAddress, PendingUpgrade, Proxy, ProxyError,

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engineio_proto::CloseReason;
-use tokio::time::{Instant, sleep, timeout_at};
+use net::ClosePace;
+use tokio::time::{Instant, timeout_at};
 
 use super::Engine;
 use crate::handler::Application;
@@ -12,39 +13,6 @@ use crate::session::{Command, Session};
 
 /// How long the engine waits for the tasks of the sessions that it ends at the deadline. They only have to run once.
 const ABORT_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// How fast a server that shuts down closes its sessions. Their clients reconnect, and the servers that take them have to
-/// accept them all.
-///
-/// The first batch is closed at once. If the pauses between the batches would take more than half of the time that the
-/// shutdown may take, the batches are larger, so that the other half is left for closing handshakes and handlers. With the
-/// defaults and a timeout of 5 s, these are 2,000 sessions per second, and for more than 5,000 sessions as many as
-/// needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClosePace {
-    /// The number of sessions in a batch. 0 counts as 1. Default 100.
-    pub batch_size: usize,
-    /// The time between two batches. Zero closes all sessions at once. Default 50 ms.
-    pub pause: Duration,
-}
-
-impl Default for ClosePace {
-    fn default() -> Self {
-        Self { batch_size: 100, pause: Duration::from_millis(50) }
-    }
-}
-
-impl ClosePace {
-    /// Returns the size of the batches with which this many sessions are closed in half of `timeout`.
-    fn batch_size_for(self, sessions: usize, timeout: Duration) -> usize {
-        if self.pause.is_zero() {
-            return sessions.max(1);
-        }
-        let pauses = (timeout / 2).as_nanos() / self.pause.as_nanos();
-        let batches = usize::try_from(pauses).unwrap_or(usize::MAX).saturating_add(1);
-        self.batch_size.max(sessions.div_ceil(batches)).max(1)
-    }
-}
 
 impl<A: Application> Engine<A> {
     /// Returns whether the engine is closing or closed, and rejects new sessions.
@@ -83,14 +51,7 @@ impl<A: Application> Engine<A> {
     pub(crate) async fn close_in_batches(&self, pace: ClosePace, timeout: Duration) {
         let _turn = self.0.closing_turn.lock().await;
         let sessions = self.0.registry.all();
-        let mut batches = sessions.chunks(pace.batch_size_for(sessions.len(), timeout));
-        if let Some(first) = batches.next() {
-            close_all(first);
-        }
-        for batch in batches {
-            sleep(pace.pause).await;
-            close_all(batch);
-        }
+        pace.for_each_batch(&sessions, timeout, close_all).await;
     }
 
     /// Waits until the tasks of all sessions have finished. At the deadline, ends `sessions`.
@@ -128,35 +89,5 @@ pub(crate) fn deadline_in(timeout: Duration) -> Instant {
 fn close_all(sessions: &[Session]) {
     for session in sessions {
         session.send_command(Command::CloseWithoutPoll(CloseReason::ServerShuttingDown));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_are_larger_if_they_would_take_more_than_half_of_the_time() {
-        let pace = ClosePace::default();
-        let seconds = Duration::from_secs;
-        // 51 batches fit into the half of 5 s.
-        for (sessions, timeout, size) in [
-            (0, seconds(5), 100),
-            (99, seconds(5), 100),
-            (5_100, seconds(5), 100),
-            (5_101, seconds(5), 101),
-            (51_000, seconds(5), 1_000),
-            (51_000, seconds(60), 100),
-            (1_000, seconds(0), 1_000),
-            (1_000, Duration::MAX, 100),
-        ] {
-            assert_eq!(pace.batch_size_for(sessions, timeout), size, "{sessions} in {timeout:?}");
-        }
-        assert_eq!(ClosePace { batch_size: 0, ..pace }.batch_size_for(10, seconds(60)), 1);
-        let at_once = ClosePace { pause: Duration::ZERO, ..pace };
-        assert_eq!(
-            (at_once.batch_size_for(1_000, seconds(5)), at_once.batch_size_for(0, seconds(5))),
-            (1_000, 1)
-        );
     }
 }
