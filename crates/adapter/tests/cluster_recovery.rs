@@ -12,6 +12,9 @@ use tidewire_adapter::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The clocks of the servers have nothing to do with each other.
+const CLOCKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(100_000), Duration::from_secs(1_000)];
+
 struct Cluster {
     bus: Loopback,
     nodes: Vec<Node>,
@@ -45,7 +48,8 @@ impl Cluster {
         let weak: Weak<TestHost> = Arc::downgrade(&host);
         let adapter = server.adapter_with("/", Weak::clone(&weak) as Weak<dyn Host>, set);
         assert!(adapter.enable_recovery(RecoveryOptions::new([7; 8]), weak));
-        adapter.start(self.bus.now());
+        server.set_clock(CLOCKS[self.nodes.len()]);
+        adapter.start(server.now());
         self.nodes.push(Node { server, host, adapter });
     }
 
@@ -53,7 +57,7 @@ impl Cluster {
     fn suspend(&self, node: usize, pid: &str) {
         let (recovery, probe) = (self.nodes[node].recovery(), Probe::new(id(1)));
         recovery.begin(pid, Arc::clone(&probe) as Arc<dyn LocalSocket>);
-        recovery.suspend(&*probe, probe.generation(), self.bus.now());
+        recovery.suspend(&*probe, probe.generation(), self.nodes[node].server.now());
     }
 
     fn claim(&self, node: usize, pid: &str) -> Claimed {
@@ -63,7 +67,7 @@ impl Cluster {
             let earlier = then.lock().expect("nothing panics").replace(result);
             assert!(earlier.is_none(), "it has one result");
         };
-        self.nodes[node].recovery().claim(pid, None, self.bus.now(), Box::new(then));
+        self.nodes[node].recovery().claim(pid, None, self.nodes[node].server.now(), Box::new(then));
         claimed
     }
 
@@ -241,7 +245,7 @@ fn claims_and_requests_have_limits_of_their_own() {
         let received = Arc::new(Mutex::new(vec![]));
         let to = Arc::clone(&received);
         let replies = Replies::new(move |reply| to.lock().expect("nothing panics").push(reply));
-        let request = Request { timeout: SECOND, now: cluster.bus.now(), replies };
+        let request = Request { timeout: SECOND, now: cluster.nodes[1].server.now(), replies };
         cluster.nodes[1].adapter.fetch_sockets(&BroadcastOptions::new(), request);
         received
     };
@@ -313,7 +317,7 @@ fn many_claims_do_not_delay_the_events_of_other_namespaces() {
     let host = TestHost::new(0);
     let weak: Weak<TestHost> = Arc::downgrade(&host);
     let other = node.server.adapter_with("/other", weak as Weak<dyn Host>, |_| {});
-    other.start(cluster.bus.now());
+    other.start(node.server.now());
     let probe = Probe::new(id(2));
     other.insert(Arc::clone(&probe) as Arc<dyn LocalSocket>);
     cluster.bus.settle();

@@ -42,6 +42,8 @@ struct Published {
 struct Attached {
     adapters: Vec<Weak<ClusterAdapter>>,
     has_link: bool,
+    /// How far its clock is ahead of the bus.
+    clock: Duration,
     inbox: VecDeque<(Arc<Published>, Option<String>)>,
 }
 
@@ -71,7 +73,12 @@ impl Loopback {
     pub fn attach(&self) -> Server {
         let mut state = self.state();
         let index = state.servers.len();
-        state.servers.push(Attached { adapters: Vec::new(), has_link: true, inbox: VecDeque::new() });
+        state.servers.push(Attached {
+            adapters: Vec::new(),
+            has_link: true,
+            clock: Duration::ZERO,
+            inbox: VecDeque::new(),
+        });
         Server { bus: self.clone(), index }
     }
 
@@ -142,15 +149,19 @@ impl Loopback {
         let end = self.now() + by;
         loop {
             let adapters = self.adapters();
-            let next = adapters.iter().filter_map(|adapter| adapter.poll_timeout()).min();
+            let next = adapters.iter().filter_map(|(adapter, clock)| {
+                let due = adapter.poll_timeout()?.saturating_since(Time::ZERO + *clock);
+                Some(Time::ZERO + due)
+            });
+            let next = next.min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             let now = {
                 let mut state = self.state();
                 state.now = state.now.max(next);
                 state.now
             };
-            for adapter in &adapters {
-                adapter.handle_timeout(now);
+            for (adapter, clock) in &adapters {
+                adapter.handle_timeout(now + *clock);
             }
             self.settle();
         }
@@ -164,7 +175,7 @@ impl Loopback {
             let now = state.now;
             let server = &mut state.servers[index];
             let Some((published, offset)) = server.inbox.pop_front() else { return false };
-            (published, offset, server.adapters.clone(), now)
+            (published, offset, server.adapters.clone(), now + server.clock)
         };
         for adapter in adapters.iter().filter_map(Weak::upgrade) {
             let is_recipient = match &published.recipient {
@@ -179,9 +190,14 @@ impl Loopback {
         true
     }
 
-    fn adapters(&self) -> Vec<Arc<ClusterAdapter>> {
+    /// Returns all adapters, and how far their clocks are ahead.
+    fn adapters(&self) -> Vec<(Arc<ClusterAdapter>, Duration)> {
         let state = self.state();
-        state.servers.iter().flat_map(|server| &server.adapters).filter_map(Weak::upgrade).collect()
+        let adapters = state
+            .servers
+            .iter()
+            .flat_map(|server| server.adapters.iter().map(|adapter| (adapter.upgrade(), server.clock)));
+        adapters.filter_map(|(adapter, clock)| Some((adapter?, clock))).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -220,6 +236,18 @@ impl Server {
     #[must_use]
     pub fn adapter(&self, namespace: &str, host: Weak<dyn Host>) -> Arc<dyn Adapter> {
         self.adapter_with(namespace, host, |_| {})
+    }
+
+    /// Sets how far the clock of this server is ahead of the bus. Default: not at all. Call this before its adapters start.
+    pub fn set_clock(&self, ahead: Duration) {
+        self.bus.state().servers[self.index].clock = ahead;
+    }
+
+    /// Returns the time of this server.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        let state = self.bus.state();
+        state.now + state.servers[self.index].clock
     }
 
     /// Delivers the oldest message that the bus holds for this server. Returns `false` if there is none.
@@ -271,8 +299,9 @@ struct Port {
 impl Bus for Port {
     fn start(&self, adapter: Weak<ClusterAdapter>, now: Time) {
         let mut state = self.server.bus.state();
-        // The servers may have another clock. The bus is never behind it.
-        state.now = state.now.max(now);
+        let clock = state.servers[self.server.index].clock;
+        // The servers may have a real clock. The bus is never behind it.
+        state.now = state.now.max(Time::ZERO + now.saturating_since(Time::ZERO + clock));
         state.servers[self.server.index].adapters.push(adapter);
     }
 
