@@ -9,7 +9,7 @@ mod socket_driver;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use adapter::SocketId;
@@ -37,6 +37,8 @@ pub(crate) struct Client {
     close_requested: AtomicBool,
     /// The connection has moved from long-polling to another transport.
     has_upgraded: AtomicBool,
+    /// The sessions that its sockets want to recover, and that the adapters have not found yet.
+    pending_claims: AtomicUsize,
     calls: HandlerCalls,
     /// The number of claims of sessions that nobody knew.
     failed_claims: AtomicU8,
@@ -45,7 +47,23 @@ pub(crate) struct Client {
 /// The number of unknown sessions that one connection may ask for. In a cluster, each claim asks all servers.
 const MAX_FAILED_CLAIMS: u8 = 16;
 
+/// One of the claims of a connection that wait for their adapter.
+pub(crate) struct ClaimPermit(Arc<Client>);
+
+impl Drop for ClaimPermit {
+    fn drop(&mut self) {
+        self.0.pending_claims.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Client {
+    /// Returns a permit for one more claim, unless `max` claims wait.
+    pub(crate) fn try_claim(self: &Arc<Self>, max: usize) -> Option<ClaimPermit> {
+        let more = |pending| (pending < max).then_some(pending + 1);
+        let counted = self.pending_claims.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.ok().map(|_| ClaimPermit(Arc::clone(self)))
+    }
+
     pub(crate) fn handshake(&self) -> &Handshake {
         &self.handshake
     }
@@ -107,6 +125,7 @@ impl Connection {
             handshake,
             close_requested: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
+            pending_claims: AtomicUsize::new(0),
             calls: HandlerCalls::new(server.observers()),
             failed_claims: AtomicU8::new(0),
         });

@@ -57,6 +57,11 @@ pub struct Limits {
     /// The maximum number of requests of the whole server that wait for such a predicate. At the limit, further ones are
     /// refused. Protects against clients that request more and more namespaces while predicates wait. Default 10,000.
     pub max_pending_namespace_checks: usize,
+    /// The maximum number of sessions that one connection may want to recover at the same time, in all its namespaces, while
+    /// other servers are asked for them. At the limit, the client connects as a new one, with
+    /// [`ClaimError::TooManyClaims`](crate::ClaimError::TooManyClaims). Protects the other servers of a cluster against one
+    /// client that asks for sessions without end. Default 100.
+    pub max_pending_claims: usize,
     /// The time in which an `on_disconnect` handler must finish. Protects against a handler that never finishes and
     /// keeps the memory of a closed connection. A client cannot cause this. Default 30 s.
     pub on_disconnect_timeout: Duration,
@@ -99,6 +104,7 @@ impl Default for Limits {
             max_namespace_name_len: 1_024,
             namespace_check_timeout: Duration::from_secs(10),
             max_pending_namespace_checks: 10_000,
+            max_pending_claims: 100,
             on_disconnect_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
             max_pending_broadcast_acks: 1_024,

@@ -38,7 +38,13 @@ impl Socket {
             let _ = sender.send(Err(ClaimError::UnknownSession));
             return Some(receiver);
         }
-        let then = |claimed| {
+        let Some(permit) = self.0.client.try_claim(self.0.namespace.limits().max_pending_claims) else {
+            let _ = sender.send(Err(ClaimError::TooManyClaims));
+            return Some(receiver);
+        };
+        let then = move |claimed| {
+            // Before the client can ask for the next one.
+            drop(permit);
             // If the client has left meanwhile, nobody wants to know.
             let _ = sender.send(claimed);
         };

@@ -49,10 +49,10 @@ impl Cluster {
             let attached = cluster.bus.attach();
             let (builder, program) = program();
             let server = attached.clone();
-            let io = configure(builder)
+            let builder = builder
                 .adapter(move |name: &str, host: Weak<dyn Host>| server.adapter(name, host))
-                .limits(Limits { cluster_timeout: Duration::from_secs(3), ..Limits::default() })
-                .build();
+                .limits(Limits { cluster_timeout: Duration::from_secs(3), ..Limits::default() });
+            let io = configure(builder).build();
             io.on_connection(async |socket: Socket, joined: State<Joined>| {
                 joined.0.0.send(socket).expect("a test");
             });

@@ -2,14 +2,16 @@
 //!
 //! The names of the first tests are the faults of Node's adapters.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use adapter::cluster::LocalDelivery;
-use tidewire_server::{ConnectionStateRecovery, Socket};
+use tidewire_server::{ClaimError, ConnectionStateRecovery, Limits, Observation, RecoveryRefusal, Socket};
 
 use super::client::{Recovering, answer_sync};
 use crate::cluster::Cluster;
-use crate::support::{soon, until};
+use crate::support::{Client, soon, until};
 
 pub(super) async fn start() -> Cluster {
     let cluster = Cluster::start_with(LocalDelivery::InLogOrder, |builder| {
@@ -251,6 +253,34 @@ async fn a_session_of_a_server_that_does_not_answer_is_not_recovered() {
 }
 
 #[tokio::test]
+async fn one_connection_may_ask_for_some_sessions_at_a_time() {
+    let refusals = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&refusals);
+    let cluster = Cluster::start_with(LocalDelivery::InLogOrder, |builder| {
+        let counted = Arc::clone(&counted);
+        builder
+            .connection_state_recovery(ConnectionStateRecovery::default())
+            .limits(Limits { max_pending_claims: 2, ..Limits::default() })
+            .observer(move |observation: &Observation<'_>| {
+                if let Observation::RecoveryRefused { reason, .. } = observation {
+                    assert_eq!(*reason, RecoveryRefusal::Session(ClaimError::TooManyClaims));
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+    })
+    .await;
+    let mut client = Client::open(cluster.addresses[0]).await;
+    for name in ["/a", "/b", "/c"] {
+        cluster.servers.iter().for_each(|io| drop(io.of(name)));
+        client.send(&format!(r#"40{name},{{"pid":"unknown"}}"#)).await;
+    }
+    // The first two wait for the bus, which does not move.
+    let response = client.recv().await.expect("a response");
+    assert!(response.starts_with("40/c,"), "{response}");
+    assert_eq!(refusals.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 async fn nothing_is_recovered_across_a_lost_link() {
     let mut cluster = start().await;
     let [one, two] = [0, 1].map(|server| cluster.servers[server].clone());
@@ -289,7 +319,7 @@ async fn a_cluster_whose_servers_see_events_in_different_orders_has_no_recovery(
         builder.connection_state_recovery(ConnectionStateRecovery::default())
     })
     .await;
-    let mut client = crate::support::Client::open(cluster.addresses[0]).await;
+    let mut client = Client::open(cluster.addresses[0]).await;
     client.send("40").await;
     let response = client.recv().await.expect("a response");
     assert!(!response.contains("pid"), "{response}");
