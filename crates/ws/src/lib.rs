@@ -77,8 +77,9 @@ pub use http;
 pub use limits::Limits;
 pub use message::{Message, PreparedMessage, Text};
 pub use net::{
-    AddressLimits, ClientAddress, DialError, ExchangeError, ForwardedHeader, Http2Limits, HttpLimits,
-    InvalidNetwork, InvalidProxy, MemoryBudget, PeerAddress, Proxy, ProxyError, TlsError, TrustedProxies,
+    AddressLimits, ClientAddress, ClosePace, DialError, ExchangeError, ForwardedHeader, Http2Limits,
+    HttpLimits, InvalidNetwork, InvalidProxy, MemoryBudget, PeerAddress, Proxy, ProxyError, TlsError,
+    TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};

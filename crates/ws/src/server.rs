@@ -17,8 +17,8 @@ use http::header::{CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use net::{
-    AddressLimitError, AddressLimiter, AddressLimits, HttpLimits, Listener, ListenerSettings, MemoryBudget,
-    TrustedProxies,
+    AddressLimitError, AddressLimiter, AddressLimits, ClosePace, HttpLimits, Listener, ListenerSettings,
+    MemoryBudget, TrustedProxies,
 };
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::time::{Instant, timeout_at};
@@ -112,6 +112,7 @@ impl Server {
                 protocols: Vec::new(),
                 allow_request: None,
                 max_connections: MAX_CONNECTIONS,
+                close_pace: ClosePace::default(),
                 trusted_proxies: TrustedProxies::default(),
                 address_limiter: AddressLimiter::new(AddressLimits::default()),
             },
@@ -149,8 +150,8 @@ impl Server {
 
     /// Does the same as [`serve`](Self::serve) until `stop` is ready, and then shuts down gracefully.
     ///
-    /// During the shutdown, the server accepts no new connections, and closes each open connection with code 1001
-    /// (going away). A handler then gets `None` from [`recv`](crate::WebSocket::recv) and an error from
+    /// During the shutdown, the server accepts no new connections, and closes the open connections in batches
+    /// ([`close_pace`](ServerBuilder::close_pace)) with code 1001 (going away). A handler then gets `None` from [`recv`](crate::WebSocket::recv) and an error from
     /// [`send`](crate::WebSocket::send), and may run to its end. The future completes when all connections and their
     /// handlers have ended, or [`HttpLimits::shutdown_timeout`] after `stop`. Connections that have not ended by then
     /// continue in their own tasks.
@@ -159,6 +160,7 @@ impl Server {
         H: Handler<M>,
     {
         let Self { listener, http, settings } = self;
+        let (pace, timeout) = (settings.close_pace, http.shutdown_timeout);
         let connections = Arc::new(Connections::new(settings.max_connections));
         let service = {
             let connections = Arc::clone(&connections);
@@ -169,10 +171,10 @@ impl Server {
         let mut until = Instant::now();
         let stop = async {
             stop.await;
-            connections.close(&CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down"));
-            until = Instant::now() + http.shutdown_timeout;
+            connections.close_later_ones(CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down"));
+            until = Instant::now() + timeout;
         };
-        listener.serve(service, stop).await;
+        listener.serve_and_drain(service, stop, connections.close_in_batches(pace, timeout)).await;
         let _ = timeout_at(until, connections.closed()).await;
     }
 }
@@ -233,6 +235,13 @@ impl ServerBuilder {
     /// Sets the maximum number of open connections. Further ones are rejected with status 503. Default: 1,000,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections;
+        self
+    }
+
+    /// Sets how fast a server that shuts down closes its connections, see [`ClosePace`]. Default: 100 connections, then a pause
+    /// of 50 ms.
+    pub fn close_pace(mut self, pace: ClosePace) -> Self {
+        self.settings.close_pace = pace;
         self
     }
 
@@ -314,6 +323,7 @@ struct Settings {
     protocols: Vec<String>,
     allow_request: Option<Box<AllowRequest>>,
     max_connections: usize,
+    close_pace: ClosePace,
     trusted_proxies: TrustedProxies,
     address_limiter: AddressLimiter,
 }
@@ -417,6 +427,7 @@ impl fmt::Debug for Settings {
             .field("origins", &self.origins)
             .field("protocols", &self.protocols)
             .field("max_connections", &self.max_connections)
+            .field("close_pace", &self.close_pace)
             .finish_non_exhaustive()
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::Request;
 use tidewire_ws::{
-    AddressLimits, AllowedOrigins, ClientAddress, CloseCause, CloseCode, CloseFrame, ConnectError, Connector,
-    DeflateOptions, Handler, HttpLimits, Limits, Message, PeerAddress, Server, ServerBuilder, TrustedProxies,
-    WebSocket,
+    AddressLimits, AllowedOrigins, ClientAddress, CloseCause, CloseCode, CloseFrame, ClosePace, ConnectError,
+    Connector, DeflateOptions, Handler, HttpLimits, Limits, Message, PeerAddress, Server, ServerBuilder,
+    TrustedProxies, WebSocket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -239,6 +239,27 @@ async fn a_graceful_shutdown_closes_all_connections_and_waits_for_their_handlers
     }
     assert!(TcpStream::connect(server).await.is_err(), "the listener is closed");
     drop(late);
+}
+
+#[tokio::test]
+async fn a_graceful_shutdown_closes_the_connections_in_batches() {
+    let hour = Duration::from_secs(3600);
+    let http = HttpLimits { shutdown_timeout: 100 * hour, ..HttpLimits::default() };
+    let pace = ClosePace { batch_size: 1, pause: hour };
+    let (server, stop, _stopped) =
+        serve_until_told(Server::builder().http_limits(http).close_pace(pace), echo).await;
+    let (mut one, mut two) = (connect(server).await, connect(server).await);
+    for client in [&mut one, &mut two] {
+        client.send("before").await.expect("open");
+        assert_eq!(soon(client.recv()).await, Some(Message::from("before")));
+    }
+    stop.send(()).expect("it runs");
+    let other = tokio::select! {
+        closed = soon(one.recv()) => { assert_eq!(closed, None); &mut two }
+        closed = soon(two.recv()) => { assert_eq!(closed, None); &mut one }
+    };
+    other.send("meanwhile").await.expect("open");
+    assert_eq!(soon(other.recv()).await, Some(Message::from("meanwhile")));
 }
 
 #[tokio::test]

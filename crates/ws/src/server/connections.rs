@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
+use net::ClosePace;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use ws_proto::CloseFrame;
@@ -23,7 +25,7 @@ struct State {
     next_id: u64,
     /// `None` until the handshake is complete. The reference is weak: a connection is owned by its task and its handle.
     connections: HashMap<u64, Option<Weak<Connection>>>,
-    /// Set when the server shuts down: the Close frame for all open connections, and for each one that opens later.
+    /// Set when the server shuts down: the Close frame for each connection that opens later, and for the open ones.
     close_frame: Option<CloseFrame>,
 }
 
@@ -44,17 +46,25 @@ impl Connections {
         Some(ConnectionPermit { connections: Arc::clone(self), id, _token: self.tasks.token() })
     }
 
-    /// Closes all open connections, and each one that opens later.
-    pub(super) fn close(&self, frame: &CloseFrame) {
-        let open: Vec<_> = {
-            let mut state = self.lock();
-            state.close_frame = Some(frame.clone());
-            state.connections.values().flatten().cloned().collect()
+    /// Closes each connection that opens from now on.
+    pub(super) fn close_later_ones(&self, frame: CloseFrame) {
+        self.lock().close_frame = Some(frame);
+    }
+
+    /// Closes the open connections at this pace, with the frame of the later ones. Ready when all have been told.
+    pub(super) async fn close_in_batches(&self, pace: ClosePace, timeout: Duration) {
+        let (open, frame) = {
+            let state = self.lock();
+            let open: Vec<_> = state.connections.values().flatten().cloned().collect();
+            (open, state.close_frame.clone())
         };
         // The lock is released first, because closing takes the connection's own lock and wakes its task.
-        for connection in open.iter().filter_map(Weak::upgrade) {
-            connection.with(|state| state.close(Some(frame.clone())));
-        }
+        pace.for_each_batch(&open, timeout, |batch| {
+            for connection in batch.iter().filter_map(Weak::upgrade) {
+                connection.with(|state| state.close(frame.clone()));
+            }
+        })
+        .await;
     }
 
     /// Waits until no connection is left.
@@ -133,7 +143,8 @@ mod tests {
     async fn a_connection_that_opens_during_shutdown_is_closed_and_waited_for() {
         let connections = Arc::new(Connections::new(2));
         let before = connections.try_acquire().expect("the limit is two");
-        connections.close(&CloseFrame::new(CloseCode::GOING_AWAY, ""));
+        connections.close_later_ones(CloseFrame::new(CloseCode::GOING_AWAY, ""));
+        connections.close_in_batches(ClosePace::default(), Duration::from_secs(5)).await;
         let mut closed = pin!(connections.closed());
         let mut is_closed = || closed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         assert!(!is_closed());
