@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::error::ArgumentsError;
 use ws_proto::Excerpt;
 
+pub(crate) use self::deserialize::VALUE_NAME;
 pub use self::number::Number;
 pub use self::object::Object;
 pub(crate) use self::parse::parse_prefix;

@@ -6,7 +6,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use crate::error::{ArgumentsError, reason_without_position};
 use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
-use crate::value::parse_prefix;
+use crate::value::{VALUE_NAME, parse_prefix};
 
 /// Reads the arguments, one JSON value at a time.
 ///
@@ -161,10 +161,13 @@ impl<'de> Deserializer<'de> for UnescapedString<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, serde_json::Error> {
-        if name.starts_with(SERDE_JSON_PRIVATE_PREFIX) {
-            return self.as_json().deserialize_newtype_struct(name, visitor);
+        match name {
+            VALUE_NAME => self.deserialize_any(visitor),
+            _ if name.starts_with(SERDE_JSON_PRIVATE_PREFIX) => {
+                self.as_json().deserialize_newtype_struct(name, visitor)
+            }
+            _ => visitor.visit_newtype_struct(self),
         }
-        visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

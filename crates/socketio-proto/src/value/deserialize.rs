@@ -1,9 +1,10 @@
 //! Reads a value from any deserializer.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::{Number, Object, Value, parse_prefix};
 
@@ -11,9 +12,9 @@ use super::{Number, Object, Value, parse_prefix};
 /// `serde_json::value::RawValue`.
 pub(super) const RAW_VALUE_NAME: &str = "$serde_json::private::RawValue";
 
-/// The name of [`Value`] for the deserializer of a [`Value`], which then keeps the text of numbers. Other deserializers
-/// ignore it.
-pub(super) const VALUE_NAME: &str = "$tidewire::private::Value";
+/// The name of [`Value`] for two deserializers of this crate: that of a [`Value`], which then keeps the text of numbers,
+/// and that of an argument that is a string, which then passes on its text. Other deserializers ignore it.
+pub(crate) const VALUE_NAME: &str = "$tidewire::private::Value";
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,6 +39,11 @@ impl<'de> Visitor<'de> for NamedVisitor {
     /// Only the deserializer of a [`Value`] calls this: it knows [`VALUE_NAME`].
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(ValueVisitor { is_from_value: true })
+    }
+
+    /// Only the deserializer of an argument that is a string calls this: it knows [`VALUE_NAME`].
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
     }
 }
 
@@ -116,13 +122,56 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Vec::new();
-        while let Some(key) = map.next_key::<String>()? {
+        // serde_json lends both the name and the text of a value, so neither is copied before it is parsed.
+        while let Some(Text(key)) = map.next_key::<Text<'_>>()? {
             if key == RAW_VALUE_NAME && members.is_empty() && !self.is_from_value {
-                let text: String = map.next_value()?;
+                let Text(text) = map.next_value()?;
                 return parse_prefix(&text, &[]).map(|(value, _)| value).map_err(A::Error::custom);
             }
-            members.push((key, map.next_value()?));
+            members.push((key.into_owned(), map.next_value()?));
         }
         Ok(Value::Object(members.into_iter().collect::<Object>()))
+    }
+}
+
+/// A string, borrowed if the deserializer lends it. The implementation for `Cow` never borrows.
+struct Text<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_string(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(text.into()))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(text.to_owned().into()))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Text<'de>, E> {
+        Ok(Text(text.into()))
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text<'de>, E> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.visit_str(text),
+            Err(_) => Err(E::invalid_value(Unexpected::Bytes(bytes), &self)),
+        }
+    }
+
+    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Text<'de>, E> {
+        self.visit_bytes(&bytes)
     }
 }

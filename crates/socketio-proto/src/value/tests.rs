@@ -146,6 +146,23 @@ struct Flat {
 }
 
 #[test]
+fn a_text_is_the_same_from_every_deserializer() {
+    let json = r#"{"a\"b":["x","\u00e9"]}"#;
+    let list = Value::from(vec![Value::from("x"), Value::from("é")]);
+    let expected = Value::Object([("a\"b", list)].into_iter().collect());
+    assert_eq!(read(&Arguments::new(&*format!("{json}]"), 0, 1)), Ok(expected.clone()));
+    assert_eq!(serde_json::from_str::<Value>(json).unwrap(), expected);
+    assert_eq!(serde_json::from_reader::<_, Value>(json.as_bytes()).unwrap(), expected);
+    let value = serde_json::from_str::<serde_json::Value>(json).unwrap();
+    assert_eq!(serde_json::from_value::<Value>(value).unwrap(), expected);
+    for (json, text) in [(r#""text"]"#, "text"), (r#""a\"b"]"#, "a\"b"), (r#"""]"#, "")] {
+        let arguments = Arguments::new(json, 0, 1);
+        assert_eq!(read(&arguments), Ok(Value::from(text)), "{json}");
+        assert_eq!(read(&arguments), Ok(Some(Value::from(text))), "{json}");
+    }
+}
+
+#[test]
 fn bytes_are_found_where_serde_buffers() {
     let one = || Value::from(Bytes::from("one"));
     let named = format!(r#"{{"name":"n","data":{IMAGE}}}"#);
