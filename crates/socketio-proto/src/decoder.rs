@@ -96,6 +96,14 @@ impl Decoder {
         Ok(None)
     }
 
+    /// Returns the header of a text message if it is an event of the default parser without attachments, and no attachment
+    /// is expected. [`Event::parse`](crate::Event) reads its payload. For all other messages, call
+    /// [`decode_text`](Self::decode_text).
+    #[inline]
+    pub(crate) fn plain_event_header<'a>(&self, text: &'a str) -> Option<Header<'a>> {
+        if self.state.is_some() { None } else { Header::of_event(text) }
+    }
+
     #[cold]
     fn decode_text_in<'a>(
         &mut self,

@@ -32,6 +32,16 @@ impl<'a> Header<'a> {
     }
 }
 
+impl<'a> Header<'a> {
+    /// Parses the header if it is that of an event without attachments, the most frequent packet.
+    #[inline]
+    pub(crate) fn of_event(text: &'a str) -> Option<Self> {
+        let (namespace, rest) = parse_namespace(text.strip_prefix('2')?);
+        let (id, payload) = parse_ack_id(rest);
+        Some(Self { packet_type: PacketType::Event, attachments: 0, namespace, id, payload })
+    }
+}
+
 /// Parses the number of attachments. Returns it with the text after the `-`. Only digits are accepted. JavaScript's
 /// `Number` accepts more (`1e1`, `0x2`, ` 1`), but no encoder writes these forms.
 fn parse_attachment_count<'a>(
@@ -53,13 +63,19 @@ fn parse_attachment_count<'a>(
 
 /// Splits off the namespace, which begins with `/` and ends at the first comma or at the end of the text. A text
 /// without one belongs to the main namespace.
+#[inline]
 fn parse_namespace(text: &str) -> (&str, &str) {
     if text.starts_with('/') { text.split_once(',').unwrap_or((text, "")) } else { ("/", text) }
 }
 
 /// Parses the id of an acknowledgement. An id that does not fit becomes the largest one. Ids are counted from zero, so
 /// nobody waits for it.
+#[inline]
 fn parse_ack_id(text: &str) -> (Option<u64>, &str) {
+    // Most events request no acknowledgement.
+    if text.starts_with('[') {
+        return (None, text);
+    }
     let (digits, rest) = split_digits(text);
     let id = (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX));
     (id, rest)

@@ -160,20 +160,15 @@ impl<'a> Packet<'a> {
                 }
                 Self::ConnectError { namespace, data }
             }
-            // Node accepts an event without a payload and emits it without name and arguments. The specification
-            // requires that the connection is closed, and no client depends on Node's behaviour.
-            PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck
+            PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck
                 if !starts_with_array(&payload) =>
             {
                 return Err(invalid);
             }
-            PacketType::Event => {
-                let list = scan_array(&payload, &mut ())?;
-                Self::event(namespace, id, payload, list, invalid)?
-            }
+            PacketType::Event => Self::Event { namespace, ack: id, event: Event::parse(payload)? },
             PacketType::BinaryEvent => {
                 let list = scan_binary_array(&payload, attachments)?;
-                Self::event(namespace, id, payload, list, invalid)?
+                Self::Event { namespace, ack: id, event: Event::new(payload, list, packet_type)? }
             }
             PacketType::Ack => {
                 let list = scan_array(&payload, &mut ())?;
@@ -202,23 +197,6 @@ impl<'a> Packet<'a> {
             Self::Ack { arguments, .. } => Some(arguments.attachments_mut()),
             Self::Connect { .. } | Self::Disconnect { .. } | Self::ConnectError { .. } => None,
         }
-    }
-
-    fn event(
-        namespace: Cow<'a, str>,
-        ack: Option<u64>,
-        payload: Cow<'a, str>,
-        list: ArraySpans,
-        invalid: DecodeError,
-    ) -> Result<Self, DecodeError> {
-        let payload = well_formed(payload, list.has_lone_surrogate);
-        let name = Name::parse(&payload, list.first).ok_or(invalid)?;
-        let arguments = Arguments::new(payload, list.second_start, list.len - 1);
-        let event = Event { name, arguments };
-        if let Some(reserved) = reserved_event(event.name()) {
-            return Err(DecodeError::ReservedEvent(reserved));
-        }
-        Ok(Self::Event { namespace, ack, event })
     }
 
     fn ack(
@@ -292,6 +270,32 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// Reads an event from the payload of a packet without attachments.
+    ///
+    /// Node accepts an event without a payload and emits it without name and arguments. The specification requires that
+    /// the connection is closed, and no client depends on Node's behaviour.
+    pub(crate) fn parse(payload: impl Into<Cow<'a, str>>) -> Result<Self, DecodeError> {
+        let payload = payload.into();
+        if !starts_with_array(&payload) {
+            return Err(DecodeError::InvalidPayload(PacketType::Event));
+        }
+        let list = scan_array(&payload, &mut ())?;
+        Self::new(payload, list, PacketType::Event)
+    }
+
+    /// Takes the name and the arguments from a payload that was scanned.
+    #[inline]
+    fn new(payload: Cow<'a, str>, list: ArraySpans, packet_type: PacketType) -> Result<Self, DecodeError> {
+        let payload = well_formed(payload, list.has_lone_surrogate);
+        let Some(name) = Name::parse(&payload, list.first, list.first_has_escape) else {
+            return Err(DecodeError::InvalidPayload(packet_type));
+        };
+        if let Some(reserved) = reserved_event(name.in_payload(&payload)) {
+            return Err(DecodeError::ReservedEvent(reserved));
+        }
+        Ok(Self { name, arguments: Arguments::new(payload, list.second_start, list.len - 1) })
+    }
+
     /// Returns the name of the event.
     ///
     /// If the name is a number, this returns the number as it is written. A code unit that is not valid Unicode (half
@@ -299,10 +303,7 @@ impl<'a> Event<'a> {
     #[must_use]
     #[inline]
     pub fn name(&self) -> &str {
-        match &self.name {
-            Name::InPayload(range) => &self.arguments.payload()[range.clone()],
-            Name::Unescaped(name) => name,
-        }
+        self.name.in_payload(self.arguments.payload())
     }
 
     /// Returns the arguments, without the name of the event.
@@ -369,15 +370,23 @@ enum Name {
 
 impl Name {
     /// Reads the first element of an event's payload. Returns `None` if it is neither a string nor a number.
-    fn parse(payload: &str, element: Range<usize>) -> Option<Self> {
-        let raw = &payload[element.clone()];
-        match raw.as_bytes().first()? {
-            b'"' if memchr::memchr(b'\\', raw.as_bytes()).is_some() => {
-                Some(Self::Unescaped(unescape(raw).into()))
-            }
+    #[inline]
+    fn parse(payload: &str, element: Range<usize>, has_escape: bool) -> Option<Self> {
+        // If there is no element, this is the closing bracket.
+        match payload.as_bytes().get(element.start)? {
+            b'"' if has_escape => Some(Self::Unescaped(unescape(&payload[element]).into())),
             b'"' => Some(Self::InPayload(element.start + 1..element.end - 1)),
             b'-' | b'0'..=b'9' => Some(Self::InPayload(element)),
             _ => None,
+        }
+    }
+
+    /// Returns the name. `payload` is the payload that it was read from.
+    #[inline]
+    fn in_payload<'n>(&'n self, payload: &'n str) -> &'n str {
+        match self {
+            Self::InPayload(range) => &payload[range.clone()],
+            Self::Unescaped(name) => name,
         }
     }
 }
@@ -387,10 +396,12 @@ fn owned_namespace(namespace: Cow<'_, str>) -> Cow<'static, str> {
 }
 
 /// Returns a payload whose strings are valid Unicode. The positions in it stay the same.
+#[inline]
 fn well_formed(payload: Cow<'_, str>, has_lone_surrogate: bool) -> Cow<'_, str> {
     if has_lone_surrogate { Cow::Owned(replace_lone_surrogates(&payload)) } else { payload }
 }
 
+#[inline]
 fn starts_with_array(payload: &str) -> bool {
     payload.trim_ascii_start().starts_with('[')
 }

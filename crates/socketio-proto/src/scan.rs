@@ -12,6 +12,10 @@ use crate::json_unescape::{Escape, unescape};
 
 /// Receives the parts of a JSON text while it is scanned. The implementation for `()` does nothing and costs nothing.
 pub(crate) trait ScanObserver {
+    /// Whether [`scalar`](Self::scalar) does something. Otherwise nothing is cut out of the text for it, which costs two
+    /// checks.
+    const OBSERVES_SCALARS: bool = true;
+
     /// An object or an array begins.
     fn open(&mut self, is_object: bool);
     /// A key of the innermost object, as written, including its quotes.
@@ -23,6 +27,8 @@ pub(crate) trait ScanObserver {
 }
 
 impl ScanObserver for () {
+    const OBSERVES_SCALARS: bool = false;
+
     fn open(&mut self, _is_object: bool) {}
     fn key(&mut self, _raw: &str) {}
     fn scalar(&mut self, _raw: &str) {}
@@ -34,6 +40,8 @@ impl ScanObserver for () {
 pub(crate) struct ArraySpans {
     /// The range of the first element. Empty if there is none.
     pub(crate) first: Range<usize>,
+    /// Whether the first element contains an escape.
+    pub(crate) first_has_escape: bool,
     /// The offset of the second element. If there is none, the offset of the closing bracket.
     pub(crate) second_start: usize,
     /// The number of elements.
@@ -83,7 +91,13 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, observer: &mut W) -> Resul
     scanner.expect(b'[')?;
     scanner.whitespace();
     let start = scanner.position;
-    let mut list = ArraySpans { first: start..start, second_start: start, len: 0, has_lone_surrogate: false };
+    let mut list = ArraySpans {
+        first: start..start,
+        first_has_escape: false,
+        second_start: start,
+        len: 0,
+        has_lone_surrogate: false,
+    };
     if scanner.peek() != Some(b']') {
         loop {
             let start = scanner.position;
@@ -91,6 +105,7 @@ pub(crate) fn scan_array<W: ScanObserver>(text: &str, observer: &mut W) -> Resul
             list.len += 1;
             if list.len == 1 {
                 list.first = start..scanner.position;
+                list.first_has_escape = scanner.has_escape;
             }
             scanner.whitespace();
             let more = scanner.peek() == Some(b',');
@@ -125,12 +140,13 @@ fn is_reserved_key(key: &str) -> bool {
 struct Scanner<'t> {
     text: &'t str,
     position: usize,
+    has_escape: bool,
     has_lone_surrogate: bool,
 }
 
 impl<'t> Scanner<'t> {
     fn new(text: &'t str) -> Self {
-        Self { text, position: 0, has_lone_surrogate: false }
+        Self { text, position: 0, has_escape: false, has_lone_surrogate: false }
     }
 
     /// Scans one value with all its nested values. The caller has skipped leading whitespace.
@@ -141,11 +157,11 @@ impl<'t> Scanner<'t> {
             match self.peek() {
                 Some(b'"') => {
                     self.string()?;
-                    observer.scalar(&self.text[start..self.position]);
+                    self.pass_scalar(start, observer);
                 }
                 Some(b'-' | b'0'..=b'9') => {
                     self.number()?;
-                    observer.scalar(&self.text[start..self.position]);
+                    self.pass_scalar(start, observer);
                 }
                 Some(b'{') => {
                     observer.open(true);
@@ -197,6 +213,14 @@ impl<'t> Scanner<'t> {
         }
     }
 
+    /// Passes on the scalar that ends here.
+    #[inline]
+    fn pass_scalar<W: ScanObserver>(&self, start: usize, observer: &mut W) {
+        if W::OBSERVES_SCALARS {
+            observer.scalar(&self.text[start..self.position]);
+        }
+    }
+
     /// Scans the key of a member and the colon after it.
     fn key<W: ScanObserver>(&mut self, observer: &mut W) -> Result<(), ScanError> {
         let start = self.position;
@@ -225,6 +249,7 @@ impl<'t> Scanner<'t> {
                     return Ok(());
                 }
                 Some(b'\\') => {
+                    self.has_escape = true;
                     self.position += 1;
                     match self.peek() {
                         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.position += 1,
@@ -298,7 +323,7 @@ impl<'t> Scanner<'t> {
         for &byte in literal {
             self.expect(byte)?;
         }
-        observer.scalar(&self.text[start..self.position]);
+        self.pass_scalar(start, observer);
         Ok(())
     }
 
@@ -383,7 +408,13 @@ mod tests {
         ] {
             assert_eq!(
                 scan_array(text, &mut ()),
-                Ok(ArraySpans { first, second_start, len, has_lone_surrogate: false }),
+                Ok(ArraySpans {
+                    first,
+                    first_has_escape: false,
+                    second_start,
+                    len,
+                    has_lone_surrogate: false
+                }),
                 "{text}"
             );
         }

@@ -72,6 +72,7 @@ use ws_proto::{PeerDeadline, Time};
 use crate::arguments::Arguments;
 use crate::decoder::Decoder;
 use crate::error::DecodeError;
+use crate::header::Header;
 use crate::packet::{Event, Packet};
 #[cfg(doc)]
 use crate::parser;
@@ -214,8 +215,33 @@ impl<S: Socket> Connection<S> {
         }
         // Other parsers than the default one may await a text.
         self.attachment_deadline = PeerDeadline::NEVER;
+        if self.protocol == Protocol::V5
+            && let Some(header) = self.decoder.plain_event_header(text)
+        {
+            return self.handle_plain_event(&header);
+        }
         let decoded = self.decoder.decode_text(text);
         self.handle_decoded(decoded, now)
+    }
+
+    /// Handles an event without attachments. A [`Packet`] would do the same, but it is moved four times on its way, and an
+    /// event has a hundred bytes.
+    #[inline]
+    fn handle_plain_event<'c, 'm>(
+        &'c mut self,
+        header: &Header<'m>,
+    ) -> Result<Option<Received<'c, 'm, S>>, Violation> {
+        match Event::parse(header.payload) {
+            Ok(event) => match self.connected_index(header.namespace) {
+                Ok(Some(index)) => {
+                    let socket = SocketEntry::new(self, index);
+                    Ok(Some(Received::Event { socket, event, ack: header.id }))
+                }
+                Ok(None) => Ok(None),
+                Err(NotConnected) => Err(self.close_with_violation(Violation::EventNotConnected)),
+            },
+            Err(error) => Err(self.close_with_violation(error.into())),
+        }
     }
 
     /// Processes a binary message from the client. With the default parser, it is an attachment. Borrowed data is copied, and owned data is
@@ -396,18 +422,32 @@ impl<S: Socket> Connection<S> {
         namespace: &str,
         violation: Violation,
     ) -> Result<Option<SocketEntry<'_, S>>, Violation> {
-        match self.position(namespace) {
-            Some(index) if self.slots[index].was_connected() => {
-                Ok(self.slots[index].is_open().then(|| SocketEntry::new(self, index)))
-            }
-            _ => Err(self.close_with_violation(violation)),
+        match self.connected_index(namespace) {
+            Ok(index) => Ok(index.map(|index| SocketEntry::new(self, index))),
+            Err(NotConnected) => Err(self.close_with_violation(violation)),
         }
+    }
+
+    /// Returns the index of the socket of a namespace. Returns `None` if the socket is disconnected.
+    #[inline]
+    fn connected_index(&self, namespace: &str) -> Result<Option<usize>, NotConnected> {
+        let index = self.position(namespace).ok_or(NotConnected)?;
+        let slot = &self.slots[index];
+        if !slot.was_connected() {
+            return Err(NotConnected);
+        }
+        Ok(slot.is_open().then_some(index))
     }
 
     /// Returns the index of the latest socket of a namespace. Earlier sockets of the namespace may still be
     /// disconnecting.
+    #[inline]
     fn position(&self, namespace: &str) -> Option<usize> {
-        self.slots.iter().rposition(|slot| slot.namespace() == namespace)
+        // All names begin with `/`, so the main namespace needs no comparison.
+        self.slots.iter().rposition(|slot| {
+            let name = slot.namespace();
+            name.len() == namespace.len() && (name.len() == 1 || name == namespace)
+        })
     }
 
     /// Checks that the client may request this namespace now. Also deletes the `DisconnectedByServer` slot of this
@@ -437,6 +477,9 @@ impl<S: Socket> Connection<S> {
         violation
     }
 }
+
+/// The client is not connected to a namespace, and was not before.
+struct NotConnected;
 
 /// Timeouts are stored in milliseconds, so durations above 49 days count as 49 days.
 fn millis(duration: Duration) -> u32 {
