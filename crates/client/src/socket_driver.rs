@@ -110,7 +110,7 @@ impl SocketDriver {
     pub(crate) fn handle_event(&mut self, event: Event<'_>, ack: Option<AckId>, cx: &mut TaskContext<'_>) {
         self.update_start(None);
         if self.start == Start::Started && self.running.is_none() && self.waiting.is_empty() {
-            return self.start_event(event, ack, cx);
+            return self.start_event(&event, ack, cx);
         }
         let bytes = event.memory() + size_of::<Waiting>();
         self.waiting_size.events += 1;
@@ -165,7 +165,7 @@ impl SocketDriver {
                 Some(Waiting::Event { event, ack, bytes }) => {
                     self.waiting_size.events -= 1;
                     self.waiting_size.bytes -= bytes;
-                    self.start_event(event, ack, cx);
+                    self.start_event(&event, ack, cx);
                 }
                 Some(Waiting::Lifecycle(change)) => self.start_lifecycle(&change, cx),
             }
@@ -200,7 +200,7 @@ impl SocketDriver {
         }
     }
 
-    fn start_event(&mut self, event: Event<'_>, ack: Option<AckId>, cx: &mut TaskContext<'_>) {
+    fn start_event(&mut self, event: &Event<'_>, ack: Option<AckId>, cx: &mut TaskContext<'_>) {
         self.update_handlers();
         if let Some(ack) = ack
             && self.connected.connection.map(AckId::connection) != Some(ack.connection())

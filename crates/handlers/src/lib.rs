@@ -66,7 +66,7 @@
 //! // An event that requests an acknowledgement, with the id 7.
 //! let packet = Decoder::new(&Default::default()).decode_text(r#"27["add",1,2]"#)?;
 //! if let Some(Packet::Event { event, ack, .. }) = packet {
-//!     queue.handle_event(event, ack, &&client, &mut Context::from_waker(Waker::noop()));
+//!     queue.handle_event(&event, ack, &&client, &mut Context::from_waker(Waker::noop()));
 //! }
 //! assert_eq!(*client.socket.0.lock().unwrap(), ["37[3]"]);
 //! # Ok::<(), socketio_proto::DecodeError>(())

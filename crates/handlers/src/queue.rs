@@ -129,10 +129,10 @@ impl<S: Side> EventQueue<S> {
         self.dropped
     }
 
-    /// Calls the handler of a received event, or queues the event until the handlers before it have finished.
+    /// Calls the handler of a received event, or queues a copy of the event until the handlers before it have finished.
     pub fn handle_event(
         &mut self,
-        event: Event<'_>,
+        event: &Event<'_>,
         ack: Option<u64>,
         env: &S::Env<'_>,
         cx: &mut TaskContext<'_>,
@@ -140,17 +140,19 @@ impl<S: Side> EventQueue<S> {
         if self.current.is_some() || !self.queued.is_empty() {
             return self.push(event, ack);
         }
-        self.start(&event, ack, env, cx);
+        self.start(event, ack, env, cx);
         if !self.is_idle() {
             let _ = self.poll(env, cx);
         }
     }
 
-    /// Queues an event until the next [`poll`](Self::poll), for a socket that may not handle events yet.
-    pub fn push(&mut self, event: Event<'_>, ack: Option<u64>) {
+    /// Queues a copy of an event until the next [`poll`](Self::poll), for a socket that may not handle events yet.
+    pub fn push(&mut self, event: &Event<'_>, ack: Option<u64>) {
         let bytes = event.memory() + QUEUED_EVENT_OVERHEAD;
         self.queued_bytes += bytes;
-        self.queued.push_back(QueuedEvent { event: event.into_owned(), ack, bytes });
+        // A text that is borrowed from the read buffer is copied once. The text of a packet with attachments is copied too,
+        // but not the attachments.
+        self.queued.push_back(QueuedEvent { event: event.clone().into_owned(), ack, bytes });
     }
 
     /// Drives the queue: takes the results of finished handlers and starts the handlers of queued events. Ready when no

@@ -351,16 +351,16 @@ impl SessionHandler for Connection {
         };
         match received {
             Ok(None) => {}
-            Ok(Some(Received::Event { mut socket, event, ack })) => {
+            // The event stays where it is: moving it costs twenty instructions.
+            Ok(Some(Received::Event { mut socket, ref event, ack })) => {
                 if *is_observed {
-                    Self::notify_received(socket.socket().socket(), &event, ack.is_some());
+                    Self::notify_received(socket.socket().socket(), event, ack.is_some());
                 }
-                let is_disconnected = socket.socket_mut().handle_event(event, ack, server, cx);
-                let is_queued = socket.socket().queued().events > 0;
-                if is_disconnected {
+                let handled = socket.socket_mut().handle_event(event, ack, server, cx);
+                if handled.is_disconnected {
                     advance(socket, server, cx);
                 }
-                if is_queued {
+                if handled.is_queued {
                     self.enforce_limits(cx);
                 }
             }

@@ -193,7 +193,7 @@ impl Connection {
         let Ok(Some(Packet::Event { event, ack, .. })) = decoder.decode_text(packet) else {
             panic!("{packet}")
         };
-        self.queue.handle_event(event, ack, &&self.peer, &mut TaskContext::from_waker(&waker));
+        self.queue.handle_event(&event, ack, &&self.peer, &mut TaskContext::from_waker(&waker));
     }
 
     /// Like `receive`, but returns the number of allocations that handling the decoded event took.
@@ -204,7 +204,7 @@ impl Connection {
             panic!("{packet}")
         };
         let mut cx = TaskContext::from_waker(&waker);
-        allocation_counter::measure(|| self.queue.handle_event(event, ack, &&self.peer, &mut cx)).count_total
+        allocation_counter::measure(|| self.queue.handle_event(&event, ack, &&self.peer, &mut cx)).count_total
     }
 
     /// Queues an event that must not be handled yet.
@@ -213,7 +213,7 @@ impl Connection {
         let Ok(Some(Packet::Event { event, ack, .. })) = decoder.decode_text(packet) else {
             panic!("{packet}")
         };
-        self.queue.push(event, ack);
+        self.queue.push(&event, ack);
     }
 
     pub(crate) fn poll(&mut self) -> Poll<()> {

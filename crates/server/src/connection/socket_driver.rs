@@ -86,6 +86,15 @@ pub(crate) enum Progress {
     Accepted,
 }
 
+/// The state of a socket after [`SocketDriver::handle_event`].
+#[must_use]
+pub(crate) struct EventHandled {
+    /// The handler has disconnected the socket. Call [`SocketDriver::advance`] next.
+    pub(crate) is_disconnected: bool,
+    /// Events wait in the queue.
+    pub(crate) is_queued: bool,
+}
+
 impl socketio_proto::server::Socket for SocketDriver {
     fn namespace(&self) -> &str {
         self.socket.namespace().name()
@@ -149,26 +158,26 @@ impl SocketDriver {
         }
     }
 
-    /// Handles an event of a connected socket. Returns `true` if its handler has disconnected the socket; call
-    /// [`advance`](Self::advance) then.
-    #[must_use]
+    /// Handles an event of a connected socket.
+    #[inline]
     pub(crate) fn handle_event(
         &mut self,
-        event: Event<'_>,
+        event: &Event<'_>,
         ack: Option<u64>,
         server: &Server,
         cx: &mut TaskContext<'_>,
-    ) -> bool {
+    ) -> EventHandled {
+        let mut is_disconnected = false;
         if self.is_disconnected() {
-            return false;
-        }
-        if !self.may_handle_events() {
+            // Its queue is discarded soon.
+        } else if self.may_handle_events() {
+            let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
+            self.events.handle_event(event, ack, &env, cx);
+            is_disconnected = self.is_disconnected();
+        } else {
             self.events.push(event, ack);
-            return false;
         }
-        let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
-        self.events.handle_event(event, ack, &env, cx);
-        self.is_disconnected()
+        EventHandled { is_disconnected, is_queued: self.events.size().events > 0 }
     }
 
     /// Advances the socket as far as possible: takes the results of finished handlers and starts the next ones.
