@@ -1,10 +1,15 @@
 //! The table of event handlers, and their registration.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 
+use pin_project_lite::pin_project;
 use rustc_hash::FxHashMap;
 
+use crate::ack::{AckSender, Acknowledge};
 use crate::context::{HandlerContext, OnEvent};
 use crate::error::HandlerError;
 use crate::handler::{ErasedHandler, Handler};
@@ -30,7 +35,7 @@ impl<S: Side> EventHandler<S> {
             let future = handler.call(context)?;
             // `None` if an `Ack` extractor has taken it.
             let ack_sender = context.take_ack_sender();
-            Ok(Box::pin(async move { future.await.send_reply(ack_sender) }) as BoxFuture<_>)
+            Ok(Box::pin(Replying { future, ack_sender }) as BoxFuture<_>)
         });
         Self { call, concurrent: false }
     }
@@ -52,6 +57,35 @@ impl<S: Side> Clone for EventHandler<S> {
 impl<S: Side> fmt::Debug for EventHandler<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventHandler").field("concurrent", &self.concurrent).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Polls the future of a handler, and sends its return value as the acknowledgement.
+    ///
+    /// An `async` block would move the handler's future when it is polled first, and take the memory of two of them as long
+    /// as a handler waits.
+    struct Replying<F, A: Acknowledge> {
+        #[pin]
+        future: F,
+        ack_sender: Option<AckSender<A>>,
+    }
+}
+
+impl<F: Future<Output: IntoReply>, A: Acknowledge> Future for Replying<F, A> {
+    type Output = Result<(), HandlerError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // Held here during the poll: if the handler panics, this is dropped during the panic, and tells the peer.
+        let ack_sender = this.ack_sender.take();
+        match this.future.poll(cx) {
+            Poll::Ready(reply) => Poll::Ready(reply.send_reply(ack_sender)),
+            Poll::Pending => {
+                *this.ack_sender = ack_sender;
+                Poll::Pending
+            }
+        }
     }
 }
 
