@@ -25,7 +25,11 @@ pub fn mask(payload: &mut [u8], key: [u8; 4]) {
     for word in words {
         *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
     }
-    for (byte, key) in tail.iter_mut().zip([a, b, c, d, a, b, c]) {
+    let (half, tail) = tail.as_chunks_mut::<4>();
+    if let [word] = half {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(key)).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip([a, b, c]) {
         *byte ^= key;
     }
 }

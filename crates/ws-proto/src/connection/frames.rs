@@ -51,10 +51,10 @@ impl Connection {
     }
 
     /// Returns the next header. If the header is not complete, stores its beginning and consumes the input.
+    #[inline]
     fn receive_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
         let rules = HeaderRules::Receiver { role: self.role, deflate: self.inflater.is_some() };
-        let kept = usize::from(self.partial_header_len);
-        if kept == 0
+        if self.partial_header_len == 0
             && let Some((header, len)) = FrameHeader::parse_with_rules(rules, input.bytes())?
         {
             input.take(len);
@@ -63,6 +63,18 @@ impl Connection {
         if input.is_empty() {
             return Ok(None);
         }
+        self.receive_partial_header(rules, input)
+    }
+
+    /// Receives a header of which only a part is in the input. In a function of its own, so that the other headers are
+    /// parsed in registers.
+    #[inline(never)]
+    fn receive_partial_header(
+        &mut self,
+        rules: HeaderRules,
+        input: &mut Input<'_>,
+    ) -> Result<Option<FrameHeader>, ProtocolError> {
+        let kept = usize::from(self.partial_header_len);
         // The header is not complete in the input alone. No header is longer than the spill buffer. So either the
         // header becomes complete there, or the spill buffer takes all of the input.
         let copied = input.len().min(MAX_HEADER_LEN - kept);
