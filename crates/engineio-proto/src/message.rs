@@ -55,6 +55,7 @@ impl MessageEncoder {
     }
 
     /// Starts a new message and discards the previous one.
+    #[inline]
     pub fn begin(&mut self) {
         if self.text.capacity() > RETAINED_CAPACITY {
             self.text = Vec::new();
@@ -62,8 +63,11 @@ impl MessageEncoder {
         if self.attachments.data.capacity() > RETAINED_CAPACITY {
             self.attachments.data = Vec::new();
         }
-        self.text.clear();
-        self.text.resize(HEADROOM, 0);
+        // What is in the headroom does not matter, so a buffer that has one keeps it.
+        match self.text.len() {
+            HEADROOM.. => self.text.truncate(HEADROOM),
+            _ => self.text.resize(HEADROOM, 0),
+        }
         self.packet_start = HEADROOM;
         self.body_start = HEADROOM;
         self.attachments.data.clear();
@@ -98,6 +102,7 @@ impl MessageEncoder {
     ///
     /// If `bytes` fit into the headroom, only `bytes` are copied. If they do not fit, the text is moved once; this
     /// happens only with an unusually long namespace.
+    #[inline]
     pub fn prepend(&mut self, bytes: &[u8]) {
         if bytes.len() + MAX_FRAMING_HEADER_LEN + 1 > self.packet_start {
             self.text.splice(self.packet_start..self.packet_start, bytes.iter().copied());
@@ -109,6 +114,7 @@ impl MessageEncoder {
     }
 
     /// Completes the message.
+    #[inline]
     pub fn finish(&mut self) -> EncodedMessage<'_> {
         // The packet type is the same in every framing.
         self.packet_start -= 1;
@@ -200,6 +206,7 @@ impl EncodedMessage<'_> {
     }
 
     /// Returns the number of bytes that [`write`](Self::write) produces in this framing.
+    #[inline]
     #[must_use]
     pub fn framed_len(&self, framing: Framing) -> usize {
         let attachments = self.attachments().map(|data| framing.framed_len(DataKind::Binary, data.len()));

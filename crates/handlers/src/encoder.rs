@@ -18,7 +18,8 @@ thread_local! {
 pub fn with_encoder<R>(encode: impl FnOnce(&mut MessageEncoder) -> R) -> R {
     let mut encoder = ENCODER.take().unwrap_or_default();
     let result = encode(&mut encoder);
-    ENCODER.set(Some(encoder));
+    // `LocalKey::set` would also look whether the variable must be initialized.
+    ENCODER.with(|spare| spare.set(Some(encoder)));
     result
 }
 

@@ -210,6 +210,7 @@ pub fn disconnect<'e>(encoder: &'e mut MessageEncoder, namespace: &str) -> Encod
 }
 
 /// Writes everything between the packet type and the payload, except the number of attachments.
+#[inline]
 fn begin(encoder: &mut MessageEncoder, namespace: &str, id: Option<u64>) {
     encoder.begin();
     let text = encoder.text();
@@ -224,12 +225,18 @@ fn begin(encoder: &mut MessageEncoder, namespace: &str, id: Option<u64>) {
 }
 
 /// Prepends the packet type and the number of attachments. Both are known only after the payload has been written.
+#[inline]
 fn finish(encoder: &mut MessageEncoder, plain: PacketType, binary: PacketType) -> EncodedMessage<'_> {
-    let mut count = encoder.text_and_attachments().1.count();
-    if count == 0 {
+    if encoder.text_and_attachments().1.count() == 0 {
         encoder.prepend(&[plain.digit()]);
         return encoder.finish();
     }
+    finish_binary(encoder, binary)
+}
+
+#[inline(never)]
+fn finish_binary(encoder: &mut MessageEncoder, binary: PacketType) -> EncodedMessage<'_> {
+    let mut count = encoder.text_and_attachments().1.count();
     encoder.prepend(b"-");
     while count > 0 {
         encoder.prepend(&[b'0' + (count % 10) as u8]);
