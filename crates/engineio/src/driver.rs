@@ -233,7 +233,7 @@ impl<A: Application> Driver<A> {
     fn poll_timers(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
         let machine = if self.is_closed { None } else { self.dispatcher.machine.poll_timeout() };
         let handler = self.dispatcher.handler.poll_timeout();
-        let wanted = [self.transport.poll_timeout(), machine, handler].into_iter().flatten().min();
+        let wanted = earliest(earliest(machine, handler), self.transport.poll_timeout());
         if self.deadline.poll(wanted, now, cx).is_pending() {
             return false;
         }
@@ -347,6 +347,15 @@ impl<A: Application> Driver<A> {
     /// Removes the session from the registry, so that no request finds it any more.
     fn unregister(&self) {
         self.guard.engine.registry().remove(self.session().id());
+    }
+}
+
+/// Returns the earlier of two deadlines, if there is one.
+#[inline]
+fn earliest(one: Option<Time>, other: Option<Time>) -> Option<Time> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

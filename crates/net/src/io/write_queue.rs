@@ -247,6 +247,9 @@ impl WriteQueue {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            if written == self.len {
+                break;
+            }
             self.advance(written);
         }
         self.clear();
