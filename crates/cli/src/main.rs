@@ -7,6 +7,7 @@ mod demo;
 mod log;
 mod output;
 mod serve;
+mod web_sockets;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

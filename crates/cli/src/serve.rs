@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,13 +12,10 @@ use axum::routing::any;
 use tidewire::server::{
     AddressLimits, ClientFiles, Cors, ForwardedHeader, MemoryBudget, Server, ServerTls, TrustedProxies,
 };
-use tidewire::ws::{
-    AllowedOrigins, CloseCode, CloseFrame, DeflateOptions, SendError, Upgrade, UpgradeRejection, WebSocket,
-};
+use tidewire::ws::{AllowedOrigins, DeflateOptions, SendError, Upgrade, UpgradeRejection, WebSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Layer;
 
 use crate::application;
@@ -27,6 +23,7 @@ use crate::args::{self, ServeArgs};
 use crate::browser_client;
 use crate::demo;
 use crate::output;
+use crate::web_sockets::{Shutdown, WebSockets};
 
 /// Serves until the process receives SIGTERM or Ctrl-C.
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
@@ -73,6 +70,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     let io = application::build(builder);
     let pages = figures.map_or_else(Router::new, |figures| demo::register(&io, figures));
+    let (stopping, stopped) = watch::channel(false);
+    let sockets = WebSockets::new(stopped, connections.clone(), memory_budget, origins);
     // Handle the signals before the address is printed: a process that reads the address may stop the server
     // immediately.
     let stop = shutdown_signal()?;
@@ -85,14 +84,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     // Standard output may be closed already, for instance after `| head -1`, or a full pipe. Neither may stop the server.
     drop(output::in_background(move || drop(io::stdout().write_all(greeting.as_bytes()))));
 
-    let (stopping, stopped) = watch::channel(false);
-    let echoes = EchoState {
-        shutdown: stopped,
-        connections: connections.clone(),
-        memory_budget,
-        compress: !args.no_ws_compression,
-        origins: origins.map(Arc::new),
-    };
+    let echoes = EchoState { sockets, compress: !args.no_ws_compression };
     let router = Router::new().route("/ws", any(echo)).with_state(echoes).merge(pages);
     // Wrap the router instead of adding a layer to it. A layer of a router sees a request only when the request is
     // first polled, so the engine would miss requests that are cancelled before that.
@@ -140,26 +132,18 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The state of the WebSocket echo.
 #[derive(Clone)]
 struct EchoState {
-    shutdown: watch::Receiver<bool>,
-    /// Each connection holds a token from the handshake until its closing handshake is done.
-    connections: TaskTracker,
-    memory_budget: MemoryBudget,
+    sockets: WebSockets,
     compress: bool,
-    /// `None` allows all origins.
-    origins: Option<Arc<AllowedOrigins>>,
 }
 
 /// The WebSocket echo: sends each message back until the server stops.
-async fn echo(State(echoes): State<EchoState>, mut upgrade: Upgrade) -> Result<Response, UpgradeRejection> {
-    if let Some(origins) = &echoes.origins {
-        upgrade = upgrade.allow_origins(origins)?;
-    }
-    upgrade = upgrade.memory_budget(&echoes.memory_budget);
+async fn echo(State(echoes): State<EchoState>, upgrade: Upgrade) -> Result<Response, UpgradeRejection> {
+    let mut upgrade = echoes.sockets.check(upgrade)?;
     if echoes.compress {
         upgrade = upgrade.compress(&DeflateOptions::default());
     }
-    let token = echoes.connections.token();
-    Ok(upgrade.on_upgrade(move |socket| echo_messages(socket, echoes.shutdown.clone(), token)))
+    let shutdown = echoes.sockets.shutdown();
+    Ok(upgrade.on_upgrade(move |socket| echo_messages(socket, shutdown)))
 }
 
 #[allow(
@@ -168,13 +152,10 @@ async fn echo(State(echoes): State<EchoState>, mut upgrade: Upgrade) -> Result<R
 )]
 fn echo_messages(
     mut socket: WebSocket,
-    mut shutdown: watch::Receiver<bool>,
-    token: TaskTrackerToken,
+    mut shutdown: Shutdown,
 ) -> impl Future<Output = Result<(), SendError>> {
     async move {
-        // Moves the token into the future, so that it lives until the end.
-        let _ = &token;
-        let mut stop = std::pin::pin!(async { drop(shutdown.wait_for(|stopped| *stopped).await) });
+        let mut stop = std::pin::pin!(shutdown.begun());
         loop {
             tokio::select! {
                 biased;
@@ -182,8 +163,8 @@ fn echo_messages(
                     Some(message) => socket.send(message).await?,
                     None => return Ok(()),
                 },
-                () = &mut stop => {
-                    socket.close(CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down")).await;
+                frame = &mut stop => {
+                    socket.close(frame).await;
                     return Ok(());
                 }
             }
