@@ -40,8 +40,8 @@ export class ConnectionStatus extends HTMLElement {
     this.#show("connecting");
   }
 
-  /** Shows `socket`. The server must acknowledge the event `round-trip`. */
-  watch(socket: Socket<any, any>): void {
+  /** Shows `socket`. The server must acknowledge the event `round-trip`, unless the page measures and calls `roundTrip`. */
+  watch(socket: Socket<any, any>, pageMeasures = false): void {
     const manager = socket.io;
     socket.on("connect", () => {
       if (this.#connected) this.#set("reconnects", `${++this.#reconnects}`);
@@ -52,7 +52,7 @@ export class ConnectionStatus extends HTMLElement {
       const { engine } = manager;
       this.#set("transport", engine.transport.name);
       engine.on("upgrade", (transport: { name: string }) => this.#set("transport", transport.name));
-      void this.#measure(socket);
+      if (!pageMeasures) void this.#measure(socket);
     });
     socket.on("disconnect", (reason) => {
       this.#show(socket.active ? "connecting" : "disconnected", reason);
@@ -62,14 +62,18 @@ export class ConnectionStatus extends HTMLElement {
     socket.on("connect_error", (error) => this.#show(socket.active ? "connecting" : "disconnected", error.message));
   }
 
+  /** Shows a round trip, in milliseconds. */
+  roundTrip(time: number): void {
+    this.#set("round trip", `${time.toFixed(time < 10 ? 1 : 0)} ms`);
+  }
+
   async #measure(socket: Socket<any, any>): Promise<void> {
     const { id } = socket;
     while (socket.connected && socket.id === id) {
       const start = performance.now();
       try {
         await socket.timeout(ROUND_TRIP_INTERVAL * 2).emitWithAck("round-trip");
-        const time = performance.now() - start;
-        this.#set("round trip", `${time.toFixed(time < 10 ? 1 : 0)} ms`);
+        this.roundTrip(performance.now() - start);
       } catch {
         return; // The connection is lost, and the next `connect` measures again.
       }
@@ -92,9 +96,9 @@ export class ConnectionStatus extends HTMLElement {
 customElements.define("connection-status", ConnectionStatus);
 
 /** Returns the status of this page, which shows `socket` from now on. */
-export function showConnection(socket: Socket<any, any>): ConnectionStatus {
+export function showConnection(socket: Socket<any, any>, pageMeasures = false): ConnectionStatus {
   const status = document.querySelector<ConnectionStatus>("connection-status");
   if (!status) throw new Error("the page has no <connection-status>");
-  status.watch(socket);
+  status.watch(socket, pageMeasures);
   return status;
 }
