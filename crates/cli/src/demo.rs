@@ -15,6 +15,8 @@ use tidewire::server::{Builder, ConnectionStateRecovery, Server};
 
 pub(crate) use figures::Figures;
 
+use crate::web_sockets::WebSockets;
+
 /// What the pages need on top of the options of the binary. The figures begin to count.
 pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
     let builder = builder.observer(figures.observer());
@@ -29,12 +31,12 @@ pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
     })
 }
 
-/// Registers the handlers of the pages and returns their routes.
-pub(crate) fn register(io: &Server, figures: Figures) -> Router {
+/// Registers the handlers of the pages and returns their routes. Those of raw WebSockets use `sockets`.
+pub(crate) fn register(io: &Server, figures: Figures, sockets: &WebSockets) -> Router {
     home::register(io, figures);
     chat::register(io);
     tracking::register(io);
-    game::register(io);
+    let game = game::register(io, sockets);
     playground::register(io);
-    files::router()
+    files::router().merge(game)
 }

@@ -69,9 +69,9 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         builder = demo::configure(builder, figures);
     }
     let io = application::build(builder);
-    let pages = figures.map_or_else(Router::new, |figures| demo::register(&io, figures));
     let (stopping, stopped) = watch::channel(false);
     let sockets = WebSockets::new(stopped, connections.clone(), memory_budget, origins);
+    let pages = figures.map_or_else(Router::new, |figures| demo::register(&io, figures, &sockets));
     // Handle the signals before the address is printed: a process that reads the address may stop the server
     // immediately.
     let stop = shutdown_signal()?;

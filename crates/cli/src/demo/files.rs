@@ -44,7 +44,12 @@ pub(super) fn router() -> Router {
     let router = page!(router, "/", "home");
     let router = page!(router, "/chat/", "chat");
     let router = page!(router, "/tracking/", "tracking");
-    let router = page!(router, "/game/", "game");
+    let router = page!(router, "/game/", "game")
+        .route(
+            "/pages/source/game/connections.ts",
+            file(TEXT, include_str!("../../../../web/pages/src/game/connections.ts")),
+        )
+        .route("/pages/source/game/protocol.rs", file(TEXT, include_str!("game/protocol.rs")));
     page!(router, "/playground/", "playground")
 }
 

@@ -1,10 +1,497 @@
-//! The server of the page `/game/`: the namespace `/game`.
+//! The server of the page `/game/`. One world, and two ways into it: the raw WebSocket `/game/ws` and the namespace `/game`.
+//!
+//! Both carry the same messages. Over the WebSocket they are a few bytes, see `game/protocol.rs`; over Socket.IO they are
+//! events with the same numbers:
+//!
+//! - to the server: `join` (key, name, whether this connection steers), which is acknowledged with the id of the boat or
+//!   null, `input` (number, angle, strength), `helm` and `ping`;
+//! - to the page: `state` (tick, angle and force of the wind, boats), `roster` (id, name, whether it is a bot) and `points`
+//!   (seconds left, the last winner, buoys, scores).
+//!
+//! The page opens both connections, and one of them steers.
 
-use tidewire::server::Server;
+mod protocol;
+mod world;
 
-/// Registers the handlers.
-pub(super) fn register(io: &Server) {
-    let game = io.of("/game");
-    // The pages measure the round trip.
-    game.on("round-trip", async || {});
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::any;
+use serde::Serialize;
+use tidewire::server::{Data, Extension, HandlerError, Namespace, Server, Socket};
+use tidewire::ws::{
+    CloseCode, CloseFrame, Limits, Message, PreparedMessage, Sender, Upgrade, UpgradeRejection, WebSocket,
+};
+use tokio::time::MissedTickBehavior;
+
+use self::protocol::Request;
+use self::world::{Input, TICKS_PER_SECOND, World};
+use crate::web_sockets::{Shutdown, WebSockets};
+
+const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND as u64);
+/// Players and those who watch, of both kinds. A page has one connection of each kind.
+const MAX_CONNECTIONS: usize = 512;
+const MAX_NAME_CHARACTERS: usize = 16;
+/// A page sends 25 inputs and 4 pings in a second. After a pause of the network, those of some seconds come together.
+const MAX_MESSAGES_PER_SECOND: f32 = 60.0;
+const MAX_MESSAGES_AT_ONCE: f32 = 240.0;
+
+/// Registers the handlers and returns the route of the WebSocket.
+pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
+    let namespace = io.of("/game");
+    let game = Game::new(namespace.clone());
+    let route = Router::new().route("/game/ws", any(accept)).with_state((game.clone(), sockets.clone()));
+
+    namespace.on_connection(move |socket: Socket| {
+        let game = game.clone();
+        async move {
+            let Some(seat) = game.connect(None) else { return Err(HandlerError::new(FULL)) };
+            socket.set_extension(seat);
+            let hall = game.lock();
+            socket.emit("roster", roster(&hall.world));
+            socket.emit("points", points(&hall.world));
+            Ok(())
+        }
+    });
+    namespace.on(
+        "join",
+        async |Extension(seat): Extension<Seat>, Data(join): Data<(String, String, bool)>| {
+            let (key, name, steers) = join;
+            let key =
+                u64::from_str_radix(&key, 16).map_err(|_| HandlerError::new("the key is not hexadecimal"))?;
+            if !seat.allows_message() {
+                return Err(HandlerError::new(TOO_FAST));
+            }
+            Ok(seat.join(key, &name, steers))
+        },
+    );
+    // Nobody waits for an answer to these two, so what exceeds the limit is dropped.
+    namespace.on(
+        "input",
+        async |Extension(seat): Extension<Seat>, Data((number, angle, strength)): Data<(u8, u8, u8)>| {
+            if seat.allows_message() {
+                seat.steer(number, Input { angle, strength });
+            }
+        },
+    );
+    namespace.on("helm", async |Extension(seat): Extension<Seat>| {
+        if seat.allows_message() {
+            seat.take_helm();
+        }
+    });
+    namespace.on("ping", async || {});
+    namespace.on_disconnect(async |Extension(seat): Extension<Seat>| seat.leave());
+    route
+}
+
+const FULL: &str = "too many connections to the game";
+const TOO_FAST: &str = "more than 60 messages in a second";
+
+/// A handshake on `/game/ws`.
+async fn accept(
+    State((game, sockets)): State<(Game, WebSockets)>,
+    upgrade: Upgrade,
+) -> Result<Response, UpgradeRejection> {
+    let limits = Limits {
+        max_message_size: protocol::MAX_MESSAGE_BYTES,
+        max_write_buffer_size: 64 * 1024,
+        ..Limits::default()
+    };
+    let upgrade = sockets.check(upgrade)?.limits(limits);
+    let shutdown = sockets.shutdown();
+    Ok(upgrade.on_upgrade(move |socket| serve(socket, game, shutdown)))
+}
+
+/// Serves one WebSocket until it ends, sends something wrong, or the server stops.
+async fn serve(mut socket: WebSocket, game: Game, mut shutdown: Shutdown) {
+    let Some(seat) = game.connect(Some(socket.sender())) else {
+        socket.close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, FULL)).await;
+        return;
+    };
+    loop {
+        let farewell = tokio::select! {
+            message = socket.recv() => match message {
+                Some(message) => match answer(&seat, &message) {
+                    Ok(None) => continue,
+                    // A page that asks and does not read fills the buffer, and waits here.
+                    Ok(Some(answer)) => match socket.send(answer).await {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
+                    Err(refusal) => refusal,
+                },
+                None => return,
+            },
+            goodbye = shutdown.begun() => goodbye,
+        };
+        seat.leave();
+        socket.close(farewell).await;
+        return;
+    }
+}
+
+/// Returns the answer to a message, or the Close frame for a page that does not keep to the protocol.
+fn answer(seat: &Seat, message: &Message) -> Result<Option<Vec<u8>>, CloseFrame> {
+    let Message::Binary(bytes) = message else {
+        return Err(CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "the messages of the game are binary"));
+    };
+    let violation = |reason| CloseFrame::new(CloseCode::POLICY_VIOLATION, reason);
+    if !seat.allows_message() {
+        return Err(violation(TOO_FAST));
+    }
+    match Request::decode(bytes).map_err(violation)? {
+        Request::Join { steers, key, name } => Ok(Some(protocol::joined(seat.join(key, name, steers)))),
+        Request::Ping(any) => Ok(Some(protocol::pong(any))),
+        Request::Input { number, input } => {
+            seat.steer(number, input);
+            Ok(None)
+        }
+        Request::Helm => {
+            seat.take_helm();
+            Ok(None)
+        }
+    }
+}
+
+/// The world and everybody who is connected to it.
+#[derive(Clone)]
+struct Game {
+    hall: Arc<Mutex<Hall>>,
+    namespace: Namespace,
+}
+
+struct Hall {
+    world: World,
+    connections: HashMap<u64, Connection>,
+    next_connection: u64,
+    /// Whether the task that moves the world runs. It ends when nobody is connected.
+    is_running: bool,
+}
+
+struct Connection {
+    /// `None` for a socket of Socket.IO: those get their messages by broadcasts of the namespace.
+    web_socket: Option<Sender>,
+    /// The key of the player, once it has joined.
+    player: Option<u64>,
+    steers: bool,
+    allowance: Allowance,
+}
+
+impl Game {
+    fn new(namespace: Namespace) -> Self {
+        let hall = Hall {
+            world: World::new(RandomState::new().build_hasher().finish()),
+            connections: HashMap::new(),
+            next_connection: 0,
+            is_running: false,
+        };
+        Self { hall: Arc::new(Mutex::new(hall)), namespace }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hall> {
+        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a connection, which watches until it joins. `None`: there are too many.
+    fn connect(&self, web_socket: Option<Sender>) -> Option<Seat> {
+        let mut hall = self.lock();
+        if hall.connections.len() >= MAX_CONNECTIONS {
+            return None;
+        }
+        if let Some(web_socket) = &web_socket {
+            // It is the first of the connection, whose buffer has room.
+            let _ = web_socket.try_send(protocol::roster(&hall.world));
+            let _ = web_socket.try_send(protocol::points(&hall.world));
+        }
+        let id = hall.next_connection;
+        hall.next_connection += 1;
+        let connection =
+            Connection { web_socket, player: None, steers: false, allowance: Allowance::new(Instant::now()) };
+        hall.connections.insert(id, connection);
+        if !hall.is_running {
+            hall.is_running = true;
+            tokio::spawn(self.clone().run());
+        }
+        Some(Seat { game: self.clone(), id })
+    }
+
+    /// Moves the world as long as somebody is connected.
+    async fn run(self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            let mut hall = self.lock();
+            if hall.connections.is_empty() {
+                hall.is_running = false;
+                return;
+            }
+            let changed = hall.world.step();
+            let world = &hall.world;
+            if changed.roster {
+                hall.send_to_web_sockets(protocol::roster(world));
+                self.namespace.emit("roster", roster(world));
+            }
+            // The clock of the round needs a correction now and then.
+            if changed.points || world.tick.is_multiple_of(TICKS_PER_SECOND) {
+                hall.send_to_web_sockets(protocol::points(world));
+                self.namespace.emit("points", points(world));
+            }
+            // A state is out of date in the next tick. It is encoded once for each kind of connection.
+            hall.send_state_to_web_sockets(protocol::state(world));
+            let (tick, wind_angle, wind_force) = protocol::tick_and_wind(world);
+            let boats: Vec<_> = world.boats.iter().map(protocol::compact).collect();
+            self.namespace.volatile().emit("state", (tick, wind_angle, wind_force, boats));
+        }
+    }
+}
+
+impl Hall {
+    fn web_sockets(&self) -> impl Iterator<Item = &Sender> {
+        self.connections.values().filter_map(|connection| connection.web_socket.as_ref())
+    }
+
+    /// What must arrive. If the buffer of a connection is full, it misses a change, and gets the next one.
+    fn send_to_web_sockets(&self, message: Vec<u8>) {
+        let message = PreparedMessage::new(message);
+        for web_socket in self.web_sockets() {
+            let _ = web_socket.try_send_prepared(&message);
+        }
+    }
+
+    /// The latest state wins: a connection that has not sent the one before yet skips this one, so a slow network delays
+    /// no state by those before it.
+    fn send_state_to_web_sockets(&self, message: Vec<u8>) {
+        let message = PreparedMessage::new(message);
+        for web_socket in self.web_sockets().filter(|web_socket| web_socket.buffered_amount() == 0) {
+            let _ = web_socket.try_send_prepared(&message);
+        }
+    }
+}
+
+fn roster(world: &World) -> Vec<(u8, &str, bool)> {
+    world.boats.iter().map(|boat| (boat.id, boat.name.as_str(), World::is_bot(boat))).collect()
+}
+
+fn points(world: &World) -> impl Serialize {
+    let winner = world.winner.map(|winner| (winner.id, winner.score));
+    let buoys: Vec<_> = world
+        .buoys
+        .iter()
+        .map(|buoy| (protocol::eighths(buoy.x), protocol::eighths(buoy.y), buoy.points))
+        .collect();
+    let scores: Vec<_> = world.boats.iter().map(|boat| (boat.id, boat.score)).collect();
+    (world.seconds_left(), winner, buoys, scores)
+}
+
+/// One connection to the game. It leaves when it is dropped.
+struct Seat {
+    game: Game,
+    id: u64,
+}
+
+impl Seat {
+    /// Whether the connection may send one more message now.
+    fn allows_message(&self) -> bool {
+        let mut hall = self.game.lock();
+        hall.connections.get_mut(&self.id).is_some_and(|connection| connection.allowance.take(Instant::now()))
+    }
+
+    /// Returns the id of the boat, or `None` if all places are taken.
+    fn join(&self, key: u64, name: &str, steers: bool) -> Option<u8> {
+        let mut hall = self.game.lock();
+        let hall = &mut *hall;
+        let connection = hall.connections.get_mut(&self.id)?;
+        let id = hall.world.join(key, &acceptable_name(name))?;
+        let before = connection.player.replace(key);
+        if let Some(before) = before.filter(|before| *before != key) {
+            hall.set_adrift_without_connection(before);
+        }
+        if steers {
+            hall.give_helm(self.id, key);
+        }
+        Some(id)
+    }
+
+    fn take_helm(&self) {
+        let mut hall = self.game.lock();
+        if let Some(key) = hall.connections.get(&self.id).and_then(|connection| connection.player) {
+            hall.give_helm(self.id, key);
+        }
+    }
+
+    /// Takes an input, if this connection is the one that steers.
+    fn steer(&self, number: u8, input: Input) {
+        let mut hall = self.game.lock();
+        if let Some(Connection { player: Some(key), steers: true, .. }) = hall.connections.get(&self.id) {
+            let key = *key;
+            hall.world.steer(key, number, input);
+        }
+    }
+
+    fn leave(&self) {
+        let mut hall = self.game.lock();
+        if let Some(Connection { player: Some(key), .. }) = hall.connections.remove(&self.id) {
+            hall.set_adrift_without_connection(key);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Hall {
+    fn give_helm(&mut self, connection: u64, key: u64) {
+        for (id, other) in self.connections.iter_mut().filter(|(_, other)| other.player == Some(key)) {
+            other.steers = *id == connection;
+        }
+        self.world.change_helm(key);
+    }
+
+    fn set_adrift_without_connection(&mut self, key: u64) {
+        if self.connections.values().all(|connection| connection.player != Some(key)) {
+            self.world.set_adrift(key);
+        }
+    }
+}
+
+/// What others see: at most 16 characters, and none that turns or hides text.
+fn acceptable_name(name: &str) -> String {
+    let is_visible = |character: &char| match character {
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => false,
+        other => !other.is_control(),
+    };
+    let visible: String = name.trim().chars().filter(is_visible).take(MAX_NAME_CHARACTERS).collect();
+    visible.trim().to_owned()
+}
+
+/// A number of messages that refills evenly.
+struct Allowance {
+    left: f32,
+    refilled: Instant,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self { left: MAX_MESSAGES_AT_ONCE, refilled: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let refill = now.duration_since(self.refilled).as_secs_f32() * MAX_MESSAGES_PER_SECOND;
+        (self.left, self.refilled) = ((self.left + refill).min(MAX_MESSAGES_AT_ONCE), now);
+        let allowed = self.left >= 1.0;
+        if allowed {
+            self.left -= 1.0;
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn game() -> Game {
+        Game::new(Server::builder().build().of("/game"))
+    }
+
+    fn boats(game: &Game) -> Vec<String> {
+        let hall = game.lock();
+        hall.world.boats.iter().filter(|boat| !World::is_bot(boat)).map(|boat| boat.name.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn both_connections_of_a_page_have_one_boat_and_the_last_one_takes_it_away() {
+        let game = game();
+        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        assert_eq!(one.join(1, "Ann", true), other.join(1, "Ann", false));
+        assert_eq!(boats(&game), ["Ann"]);
+        drop(one);
+        for _ in 0..1_000 {
+            game.lock().world.step();
+        }
+        assert_eq!(boats(&game), ["Ann"]);
+        drop(other);
+        for _ in 0..1_000 {
+            game.lock().world.step();
+        }
+        assert_eq!(boats(&game), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn only_the_connection_with_the_helm_steers() {
+        let game = game();
+        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        one.join(1, "Ann", true);
+        other.join(1, "Ann", false);
+        let applied = |number| {
+            one.steer(number, Input { angle: 0, strength: 255 });
+            other.steer(number + 100, Input { angle: 0, strength: 255 });
+            let mut hall = game.lock();
+            hall.world.step();
+            hall.world.boats.iter().find(|boat| boat.name == "Ann").unwrap().applied
+        };
+        assert_eq!(applied(1), 1);
+        other.take_helm();
+        assert_eq!(applied(2), 102);
+        one.take_helm();
+        assert_eq!(applied(3), 3);
+    }
+
+    #[tokio::test]
+    async fn the_number_of_connections_has_a_limit() {
+        let game = game();
+        let mut seats: Vec<_> = (0..MAX_CONNECTIONS).map(|_| game.connect(None).unwrap()).collect();
+        assert!(game.connect(None).is_none());
+        seats.pop();
+        assert!(game.connect(None).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_world_moves_only_while_somebody_is_connected() {
+        async fn until(game: &Game, condition: impl Fn(&Hall) -> bool) {
+            while !condition(&game.lock()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let game = game();
+        for _ in 0..2 {
+            let seat = game.connect(None).unwrap();
+            let start = game.lock().world.tick;
+            until(&game, |hall| hall.world.tick >= start + 3).await;
+            drop(seat);
+            until(&game, |hall| !hall.is_running).await;
+        }
+    }
+
+    #[test]
+    fn the_rate_of_messages_has_a_limit() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start);
+        let burst = (0..1_000).filter(|_| allowance.take(start)).count();
+        assert_eq!(burst, 240);
+        let later = start + Duration::from_secs(1);
+        assert!((58..=60).contains(&(0..1_000).filter(|_| allowance.take(later)).count()));
+    }
+
+    #[test]
+    fn a_name_is_short_and_visible() {
+        for (name, accepted) in [
+            ("  Ann ", "Ann"),
+            ("\u{202e}Ann\n\u{200b}", "Ann"),
+            ("a name that is far too long", "a name that is f"),
+            ("\u{7}", ""),
+            ("", ""),
+        ] {
+            assert_eq!(acceptable_name(name), accepted, "{name:?}");
+        }
+    }
 }

@@ -1,0 +1,527 @@
+//! The world of the game: boats, buoys and wind. It knows no connections, and its time is the number of ticks.
+
+use std::collections::VecDeque;
+use std::f32::consts::{PI, TAU};
+
+/// The size of the water. The same numbers are in `boat.ts`, as are those of [`sail`].
+pub(super) const WIDTH: f32 = 960.0;
+pub(super) const HEIGHT: f32 = 600.0;
+pub(super) const TICKS_PER_SECOND: u32 = 25;
+const TICK_SECONDS: f32 = 1.0 / TICKS_PER_SECOND as f32;
+
+/// Each boat takes time in each tick, and room in each state.
+pub(super) const MAX_PLAYERS: usize = 64;
+/// The players and the bots together: somebody who sails alone sees life.
+const MIN_BOATS: usize = 3;
+const BUOYS: usize = 7;
+pub(super) const ROUND_SECONDS: u32 = 90;
+/// A boat without a hand at its helm gives its place to somebody else.
+const IDLE_TICKS: u32 = 60 * TICKS_PER_SECOND;
+/// A boat waits this long for a connection that comes back.
+const ADRIFT_TICKS: u32 = 3 * TICKS_PER_SECOND;
+/// Inputs that wait for their tick, for an even motion. More of them are a burst after a pause, and would delay all later
+/// ones.
+const MAX_INPUTS: usize = 2;
+
+const RADIUS: f32 = 15.0;
+const REACH: f32 = 25.0;
+
+/// Where the helm points: an angle of 256 in a turn, clockwise from east, and how strongly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Input {
+    pub(super) angle: u8,
+    pub(super) strength: u8,
+}
+
+#[derive(Debug)]
+pub(super) struct Boat {
+    pub(super) id: u8,
+    pub(super) name: String,
+    pub(super) score: u16,
+    pub(super) x: f32,
+    pub(super) y: f32,
+    pub(super) heading: f32,
+    pub(super) vx: f32,
+    pub(super) vy: f32,
+    /// The number of the last input that has moved the boat.
+    pub(super) applied: u8,
+    /// The secret of the player's page, by which its connections find their boat. A bot has none.
+    key: Option<u64>,
+    input: Input,
+    waiting: VecDeque<(u8, Input)>,
+    /// The number of the last input that was received.
+    received: Option<u8>,
+    last_touched: u32,
+    adrift_since: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Buoy {
+    pub(super) x: f32,
+    pub(super) y: f32,
+    pub(super) points: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Winner {
+    pub(super) id: u8,
+    pub(super) score: u16,
+}
+
+/// What a tick has changed, beside the places of the boats.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// Somebody has come, left, or has another name.
+    pub(super) roster: bool,
+    /// Scores, buoys or the round.
+    pub(super) points: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) tick: u32,
+    pub(super) boats: Vec<Boat>,
+    pub(super) buoys: [Buoy; BUOYS],
+    /// Who has won the last round.
+    pub(super) winner: Option<Winner>,
+    round_ends: u32,
+    random: Random,
+    changed: Changed,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = Random(seed | 1);
+        let buoys = std::array::from_fn(|_| Buoy::anywhere(&mut random));
+        let round_ends = ROUND_SECONDS * TICKS_PER_SECOND;
+        let changed = Changed::default();
+        let mut world = Self { tick: 0, boats: Vec::new(), buoys, winner: None, round_ends, random, changed };
+        world.settle_bots();
+        world
+    }
+
+    /// Adds a player or finds the one with this key, and returns the id of the boat. `None`: all places are taken.
+    pub(super) fn join(&mut self, key: u64, name: &str) -> Option<u8> {
+        self.changed.roster = true;
+        if let Some(boat) = self.boats.iter_mut().find(|boat| boat.key == Some(key)) {
+            boat.name = name_or_default(name, boat.id);
+            boat.adrift_since = None;
+            return Some(boat.id);
+        }
+        if self.players() >= MAX_PLAYERS {
+            return None;
+        }
+        let id = self.add(Some(key), name);
+        self.settle_bots();
+        Some(id)
+    }
+
+    /// Takes the hand off the helm. The boat is removed if nobody joins with its key in time.
+    pub(super) fn set_adrift(&mut self, key: u64) {
+        let tick = self.tick;
+        if let Some(boat) = self.player(key) {
+            boat.input = Input::default();
+            boat.adrift_since = Some(tick);
+        }
+    }
+
+    /// Prepares the boat for inputs of another connection.
+    pub(super) fn change_helm(&mut self, key: u64) {
+        if let Some(boat) = self.player(key) {
+            boat.waiting.clear();
+            boat.received = None;
+        }
+    }
+
+    /// Keeps an input for one of the next ticks. An input that came before, or that overtook a later one, has no effect.
+    pub(super) fn steer(&mut self, key: u64, number: u8, input: Input) {
+        let tick = self.tick;
+        let Some(boat) = self.player(key) else { return };
+        let is_new = |last: u8| (1..128).contains(&number.wrapping_sub(last));
+        if !boat.received.is_none_or(is_new) {
+            return;
+        }
+        boat.received = Some(number);
+        if input.strength > 0 {
+            boat.last_touched = tick;
+        }
+        if boat.waiting.len() == MAX_INPUTS {
+            boat.waiting.pop_front();
+        }
+        boat.waiting.push_back((number, input));
+    }
+
+    /// Moves everything by one tick, and returns what has changed since the last call.
+    pub(super) fn step(&mut self) -> Changed {
+        self.tick = self.tick.wrapping_add(1);
+        self.remove_absent();
+        let wind = self.wind();
+        for index in 0..self.boats.len() {
+            let bot_input = self.boats[index].key.is_none().then(|| self.bot_input(index));
+            let boat = &mut self.boats[index];
+            if let Some(input) = bot_input {
+                boat.input = input;
+            } else if let Some((number, input)) = boat.waiting.pop_front() {
+                (boat.applied, boat.input) = (number, input);
+            }
+            sail(boat, wind);
+        }
+        self.push_apart();
+        self.collect();
+        if self.tick >= self.round_ends {
+            self.end_round();
+        }
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The wind turns slowly, with gusts: its angle, and its force in units of length for each second and second.
+    pub(super) fn wind(&self) -> (f32, f32) {
+        let seconds = self.tick as f32 * TICK_SECONDS;
+        let angle = (seconds * 0.05 + 0.6 * (seconds * 0.11).sin()).rem_euclid(TAU);
+        (angle, 45.0 + 25.0 * (seconds * 0.37).sin())
+    }
+
+    pub(super) fn seconds_left(&self) -> u32 {
+        self.round_ends.saturating_sub(self.tick).div_ceil(TICKS_PER_SECOND)
+    }
+
+    pub(super) fn is_bot(boat: &Boat) -> bool {
+        boat.key.is_none()
+    }
+
+    fn players(&self) -> usize {
+        self.boats.iter().filter(|boat| boat.key.is_some()).count()
+    }
+
+    fn player(&mut self, key: u64) -> Option<&mut Boat> {
+        self.boats.iter_mut().find(|boat| boat.key == Some(key))
+    }
+
+    fn add(&mut self, key: Option<u64>, name: &str) -> u8 {
+        let taken = |id: &u8| self.boats.iter().any(|boat| boat.id == *id);
+        let id = (0..u8::MAX).find(|id| !taken(id)).unwrap_or(u8::MAX - 1);
+        let (x, y) = self.random.place(80.0);
+        self.boats.push(Boat {
+            id,
+            name: name_or_default(name, id),
+            score: 0,
+            x,
+            y,
+            heading: self.random.up_to(TAU),
+            vx: 0.0,
+            vy: 0.0,
+            applied: 0,
+            key,
+            input: Input::default(),
+            waiting: VecDeque::with_capacity(MAX_INPUTS),
+            received: None,
+            last_touched: self.tick,
+            adrift_since: None,
+        });
+        self.changed = Changed { roster: true, points: true };
+        id
+    }
+
+    /// There are three bots without players, and none beside three players.
+    fn settle_bots(&mut self) {
+        const NAMES: [&str; MIN_BOATS] = ["Bot Nora", "Bot Ole", "Bot Pia"];
+        // A lone player has three bots, two players have two.
+        let wanted = match self.players() {
+            0 | 1 => 3,
+            2 => 2,
+            _ => 0,
+        };
+        let bots = |world: &Self| world.boats.iter().filter(|boat| boat.key.is_none()).count();
+        while bots(self) > wanted {
+            if let Some(index) = self.boats.iter().rposition(|boat| boat.key.is_none()) {
+                self.boats.remove(index);
+                self.changed.roster = true;
+            }
+        }
+        while bots(self) < wanted {
+            let free = NAMES.into_iter().find(|name| !self.boats.iter().any(|boat| boat.name == *name));
+            self.add(None, free.unwrap_or("Bot"));
+        }
+    }
+
+    fn remove_absent(&mut self) {
+        let (tick, before) = (self.tick, self.boats.len());
+        self.boats.retain(|boat| {
+            let idle = tick.wrapping_sub(boat.last_touched) > IDLE_TICKS;
+            let adrift = boat.adrift_since.is_some_and(|since| tick.wrapping_sub(since) > ADRIFT_TICKS);
+            boat.key.is_none() || !(idle || adrift)
+        });
+        if self.boats.len() != before {
+            self.changed.roster = true;
+            self.settle_bots();
+        }
+    }
+
+    /// A bot heads for the next buoy, without haste.
+    fn bot_input(&self, index: usize) -> Input {
+        let boat = &self.boats[index];
+        let distance = |buoy: &&Buoy| (buoy.x - boat.x).hypot(buoy.y - boat.y);
+        let next = self.buoys.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let angle = next.map_or(0.0, |buoy| (buoy.y - boat.y).atan2(buoy.x - boat.x));
+        Input { angle: angle_to_byte(angle), strength: 120 }
+    }
+
+    /// Boats that touch push each other.
+    fn push_apart(&mut self) {
+        for index in 1..self.boats.len() {
+            let (before, rest) = self.boats.split_at_mut(index);
+            let one = &mut rest[0];
+            for other in before {
+                let (dx, dy) = (other.x - one.x, other.y - one.y);
+                let distance = dx.hypot(dy);
+                if distance >= 2.0 * RADIUS {
+                    continue;
+                }
+                let (nx, ny) = if distance > 0.01 { (dx / distance, dy / distance) } else { (1.0, 0.0) };
+                let overlap = (2.0 * RADIUS - distance) / 2.0;
+                let impulse = ((one.vx - other.vx) * nx + (one.vy - other.vy) * ny).max(0.0) * 0.9;
+                for (boat, sign) in [(&mut *one, -1.0), (other, 1.0)] {
+                    boat.x = (boat.x + sign * nx * overlap).clamp(RADIUS, WIDTH - RADIUS);
+                    boat.y = (boat.y + sign * ny * overlap).clamp(RADIUS, HEIGHT - RADIUS);
+                    boat.vx += sign * nx * impulse;
+                    boat.vy += sign * ny * impulse;
+                }
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        for buoy in &mut self.buoys {
+            let reached = |boat: &&mut Boat| (boat.x - buoy.x).hypot(boat.y - buoy.y) < REACH;
+            if let Some(boat) = self.boats.iter_mut().find(reached) {
+                boat.score = boat.score.saturating_add(buoy.points.into());
+                *buoy = Buoy::anywhere(&mut self.random);
+                self.changed.points = true;
+            }
+        }
+    }
+
+    fn end_round(&mut self) {
+        let best = self.boats.iter().max_by_key(|boat| boat.score);
+        self.winner = best.map(|boat| Winner { id: boat.id, score: boat.score });
+        for boat in &mut self.boats {
+            boat.score = 0;
+        }
+        self.round_ends = self.tick + ROUND_SECONDS * TICKS_PER_SECOND;
+        self.changed.points = true;
+    }
+}
+
+impl Buoy {
+    /// A new buoy. One in six is worth three points.
+    fn anywhere(random: &mut Random) -> Self {
+        let (x, y) = random.place(40.0);
+        Self { x, y, points: if random.up_to(6.0) < 1.0 { 3 } else { 1 } }
+    }
+}
+
+/// Moves a boat by one tick. The page has the same function and runs it ahead of the server, see `boat.ts`.
+fn sail(boat: &mut Boat, (wind_angle, wind_force): (f32, f32)) {
+    let strength = f32::from(boat.input.strength) / 255.0;
+    if strength > 0.0 {
+        let turn = wrap_angle(byte_to_angle(boat.input.angle) - boat.heading);
+        boat.heading += turn.clamp(-4.5 * TICK_SECONDS, 4.5 * TICK_SECONDS);
+    }
+    let (sin, cos) = boat.heading.sin_cos();
+    boat.vx += (cos * strength * 300.0 + wind_angle.cos() * wind_force) * TICK_SECONDS;
+    boat.vy += (sin * strength * 300.0 + wind_angle.sin() * wind_force) * TICK_SECONDS;
+    // The keel lets a boat slide forward more easily than sideways.
+    let ahead = (boat.vx * cos + boat.vy * sin) * (1.0 - 1.2 * TICK_SECONDS);
+    let aside = (boat.vy * cos - boat.vx * sin) * (1.0 - 4.0 * TICK_SECONDS);
+    boat.vx = ahead * cos - aside * sin;
+    boat.vy = ahead * sin + aside * cos;
+    boat.x += boat.vx * TICK_SECONDS;
+    boat.y += boat.vy * TICK_SECONDS;
+    let (x, y) = (boat.x.clamp(RADIUS, WIDTH - RADIUS), boat.y.clamp(RADIUS, HEIGHT - RADIUS));
+    if x != boat.x {
+        (boat.x, boat.vx) = (x, boat.vx * -0.4);
+    }
+    if y != boat.y {
+        (boat.y, boat.vy) = (y, boat.vy * -0.4);
+    }
+}
+
+fn name_or_default(name: &str, id: u8) -> String {
+    if name.is_empty() { format!("Boat {}", u16::from(id) + 1) } else { name.to_owned() }
+}
+
+fn wrap_angle(angle: f32) -> f32 {
+    (angle + PI).rem_euclid(TAU) - PI
+}
+
+pub(super) fn angle_to_byte(angle: f32) -> u8 {
+    // 256 is a whole turn, and wraps to 0.
+    ((angle.rem_euclid(TAU) * 256.0 / TAU).round() as u16 % 256) as u8
+}
+
+fn byte_to_angle(byte: u8) -> f32 {
+    f32::from(byte) * TAU / 256.0
+}
+
+/// xorshift64: where buoys are need not be hard to guess.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn up_to(&mut self, limit: f32) -> f32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 40) as f32 / (1_u32 << 24) as f32 * limit
+    }
+
+    /// A place on the water, at least this far from its edges.
+    fn place(&mut self, margin: f32) -> (f32, f32) {
+        (margin + self.up_to(WIDTH - 2.0 * margin), margin + self.up_to(HEIGHT - 2.0 * margin))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> World {
+        World::new(7)
+    }
+
+    fn boat(world: &World, key: u64) -> Option<&Boat> {
+        world.boats.iter().find(|boat| boat.key == Some(key))
+    }
+
+    fn bots(world: &World) -> usize {
+        world.boats.iter().filter(|boat| World::is_bot(boat)).count()
+    }
+
+    #[test]
+    fn a_lone_player_has_company_and_three_players_have_no_bots() {
+        let mut world = world();
+        let numbers: Vec<_> = (0..3)
+            .map(|key| {
+                world.join(key, "").unwrap();
+                bots(&world)
+            })
+            .collect();
+        assert_eq!(numbers, [3, 2, 0]);
+    }
+
+    #[test]
+    fn the_number_of_players_has_a_limit_and_a_place_becomes_free_when_one_leaves() {
+        let mut world = world();
+        let ids: Vec<_> = (0..MAX_PLAYERS as u64).map(|key| world.join(key, "").unwrap()).collect();
+        assert_eq!(world.join(1_000, ""), None);
+        assert_eq!(world.join(5, "again"), Some(ids[5]), "a player who is there already needs no place");
+        world.set_adrift(9);
+        for _ in 0..=ADRIFT_TICKS + 1 {
+            world.step();
+        }
+        assert_eq!(world.join(1_000, ""), Some(ids[9]));
+    }
+
+    #[test]
+    fn a_player_who_comes_back_in_time_keeps_the_boat() {
+        let mut world = world();
+        let id = world.join(1, "Ann").unwrap();
+        world.set_adrift(1);
+        world.step();
+        assert_eq!(world.join(1, "Ann"), Some(id));
+        for _ in 0..2 * ADRIFT_TICKS {
+            world.step();
+        }
+        assert!(boat(&world, 1).is_some());
+    }
+
+    #[test]
+    fn an_idle_player_is_removed_and_one_who_steers_is_not() {
+        let mut world = world();
+        let (idle, active) = (1, 2);
+        for key in [idle, active] {
+            world.join(key, "").unwrap();
+        }
+        for number in 0..=IDLE_TICKS + 1 {
+            world.steer(idle, number as u8, Input { angle: 0, strength: 0 });
+            world.steer(active, number as u8, Input { angle: 0, strength: 9 });
+            world.step();
+        }
+        assert!(boat(&world, idle).is_none());
+        assert!(boat(&world, active).is_some());
+    }
+
+    #[test]
+    fn each_tick_applies_one_input_in_order_and_repeated_ones_have_no_effect() {
+        let mut world = world();
+        world.join(1, "").unwrap();
+        let applied: Vec<_> = [[254, 255], [255, 0], [255, 1]]
+            .into_iter()
+            .map(|numbers| {
+                for number in numbers {
+                    world.steer(1, number, Input { angle: 0, strength: 255 });
+                }
+                world.step();
+                boat(&world, 1).unwrap().applied
+            })
+            .collect();
+        assert_eq!(applied, [254, 255, 0]);
+    }
+
+    #[test]
+    fn a_burst_of_inputs_keeps_the_latest_ones_only() {
+        let mut world = world();
+        world.join(1, "").unwrap();
+        for number in 0..100 {
+            world.steer(1, number, Input { angle: 0, strength: 255 });
+        }
+        world.step();
+        assert_eq!(boat(&world, 1).unwrap().applied, 98);
+    }
+
+    #[test]
+    fn boats_stay_on_the_water_and_apart() {
+        let mut world = world();
+        for key in 0..8 {
+            world.join(key, "").unwrap();
+        }
+        for number in 0..500_u32 {
+            for key in 0..8 {
+                world.steer(key, number as u8, Input { angle: 32, strength: 255 });
+            }
+            world.step();
+            for boat in &world.boats {
+                assert!((0.0..=WIDTH).contains(&boat.x) && (0.0..=HEIGHT).contains(&boat.y), "{boat:?}");
+                assert!(boat.vx.hypot(boat.vy) < 500.0, "{boat:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_boat_that_reaches_a_buoy_gets_its_points_and_the_round_ends() {
+        let mut world = world();
+        let id = world.join(1, "Ann").unwrap();
+        let Buoy { x, y, points } = world.buoys[0];
+        let sailing = world.player(1).unwrap();
+        (sailing.x, sailing.y) = (x, y);
+        world.buoys[1..].fill(Buoy { x: -1e4, y: -1e4, points: 1 });
+        assert!(world.step().points);
+        assert_eq!(boat(&world, 1).unwrap().score, u16::from(points));
+        world.player(1).unwrap().score = 900;
+        while world.winner.is_none() {
+            world.player(1).unwrap().last_touched = world.tick;
+            world.step();
+        }
+        assert_eq!(world.winner.map(|winner| winner.id), Some(id));
+        assert!(world.boats.iter().all(|boat| boat.score <= 3));
+        assert_eq!(world.seconds_left(), ROUND_SECONDS);
+    }
+
+    #[test]
+    fn an_angle_survives_its_byte() {
+        for byte in 0..=255 {
+            assert_eq!(angle_to_byte(byte_to_angle(byte)), byte);
+        }
+        assert_eq!(angle_to_byte(-0.001), 0);
+    }
+}
