@@ -21,7 +21,7 @@ use crate::web_sockets::WebSockets;
 pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
     let builder = builder.observer(figures.observer());
     // Only where the pages show it: elsewhere, clients would see one more argument in each event.
-    builder.connection_state_recovery(ConnectionStateRecovery {
+    builder.state(tracking::Tracking::new()).connection_state_recovery(ConnectionStateRecovery {
         namespaces: Some(vec!["/chat".into(), "/tracking".into()]),
         max_disconnection_duration: Duration::from_secs(60),
         max_log_bytes: 4 * 1024 * 1024,
