@@ -150,7 +150,7 @@ class Pages {
         await assertFits(page);
       }
       const shift = await layoutShift(page);
-      assert.ok(shift < 0.02, `the layout of ${describe(page)} has shifted by ${shift}`);
+      assert.ok(shift < 0.02, `the layout of ${describe(page)} has shifted by ${shift}: ${await whatShifted(page)}`);
       await this.close(page);
     }
   }
@@ -201,6 +201,14 @@ class Problems {
 /** Returns how far the parts of `page` have moved without the visitor's doing, since it was opened: the CLS. */
 export function layoutShift(page) {
   return page.evaluate(() => window.layoutShifts().reduce((sum, { value }) => sum + value, 0));
+}
+
+/** Names the elements that have moved. */
+function whatShifted(page) {
+  return page.evaluate(() => {
+    const name = (node) => node?.id || node?.className || node?.nodeName;
+    return window.layoutShifts().flatMap(({ sources }) => sources.map(({ node }) => name(node))).join(", ");
+  });
 }
 
 /** Asserts that `page` is not wider than its window. */
