@@ -325,5 +325,5 @@ function storedName(): string {
   }
 }
 
-const status = showConnection((connections.socketio as SocketIoConnection).socket, true);
+const status = showConnection((connections.socketio as SocketIoConnection).socket, { measure: false });
 const comparison = showComparison(connections, () => sailors.length, status);

@@ -37,29 +37,32 @@ export class ConnectionStatus extends HTMLElement {
     }
     this.append(state, list);
     this.#fields.set("state", state);
-    this.#show("connecting");
+    this.show("connecting");
   }
 
-  /** Shows `socket`. The server must acknowledge the event `round-trip`, unless the page measures and calls `roundTrip`. */
-  watch(socket: Socket<any, any>, pageMeasures = false): void {
+  /**
+   * Shows `socket`. If `measure` is true, the round trip is measured, and the server must acknowledge the event
+   * `round-trip`. Otherwise the page may measure it and call `roundTrip`.
+   */
+  watch(socket: Socket<any, any>, { measure = true } = {}): void {
     const manager = socket.io;
     socket.on("connect", () => {
       if (this.#connected) this.#set("reconnects", `${++this.#reconnects}`);
       else this.#set("reconnects", "0");
       this.#set("last session", this.#connected ? (socket.recovered ? "recovered" : "new") : "first");
       this.#connected = true;
-      this.#show("connected");
+      this.show("connected");
       const { engine } = manager;
       this.#set("transport", engine.transport.name);
       engine.on("upgrade", (transport: { name: string }) => this.#set("transport", transport.name));
-      if (!pageMeasures) void this.#measure(socket);
+      if (measure) void this.#measure(socket);
     });
     socket.on("disconnect", (reason) => {
-      this.#show(socket.active ? "connecting" : "disconnected", reason);
+      this.show(socket.active ? "connecting" : "disconnected", reason);
       this.#set("transport", "–");
       this.#set("round trip", "–");
     });
-    socket.on("connect_error", (error) => this.#show(socket.active ? "connecting" : "disconnected", error.message));
+    socket.on("connect_error", (error) => this.show(socket.active ? "connecting" : "disconnected", error.message));
   }
 
   /** Shows a round trip, in milliseconds. */
@@ -86,7 +89,9 @@ export class ConnectionStatus extends HTMLElement {
     if (element && element.textContent !== value) element.textContent = value;
   }
 
-  #show(state: State, why = ""): void {
+  /** Shows a state. `watch` does this for a socket. */
+  show(state: State, why = "", transport?: string): void {
+    if (transport) this.#set("transport", transport);
     this.dataset.state = state;
     this.title = why;
     this.#set("state", STATES[state]);
@@ -96,9 +101,9 @@ export class ConnectionStatus extends HTMLElement {
 customElements.define("connection-status", ConnectionStatus);
 
 /** Returns the status of this page, which shows `socket` from now on. */
-export function showConnection(socket: Socket<any, any>, pageMeasures = false): ConnectionStatus {
+export function showConnection(socket: Socket<any, any>, options: { measure?: boolean } = {}): ConnectionStatus {
   const status = document.querySelector<ConnectionStatus>("connection-status");
   if (!status) throw new Error("the page has no <connection-status>");
-  status.watch(socket, pageMeasures);
+  status.watch(socket, options);
   return status;
 }
