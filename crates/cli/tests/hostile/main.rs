@@ -9,6 +9,7 @@ mod limits;
 mod log;
 mod memory_budget;
 mod packets;
+mod playground;
 mod polling;
 mod raw_client;
 mod shutdown;
