@@ -142,12 +142,12 @@ describe("the playground", { skip: process.env.TIDEWIRE_REFERENCE === "1" && "Ti
   it("keeps a bounded number of packets", async () => {
     const page = await pages.open("/");
     await page.routeWebSocket("ws://many.invalid/", (socket) => {
-      for (let number = 1; number <= 1_100; number++) socket.send(`frame ${number}`);
+      for (let number = 1; number <= 1_010; number++) socket.send(`frame ${number}`);
     });
     await page.goto(`${pages.origin}/playground/#mode=websocket&url=ws://many.invalid/`);
     await page.getByRole("button", { name: "Connect", exact: true }).click();
-    await packet(page, "in", "frame 1100");
-    await page.locator("#log-count").getByText("1000, the oldest 101 dropped").waitFor();
+    await packet(page, "in", "frame 1010");
+    await page.locator("#log-count").getByText("1000, the oldest 11 dropped").waitFor();
     assert.equal(await page.locator(".packet").count(), 1_000);
     await page.getByRole("button", { name: "Disconnect" }).click();
   });

@@ -6,6 +6,9 @@ const MAX_ENTRIES = 1_000;
 /** The longest text of one packet in the page, in characters. */
 const MAX_TEXT = 20_000;
 
+/** How long entries wait to be shown together, in milliseconds. */
+const DELAY = 25;
+
 export interface Entry {
   direction: "in" | "out" | "none";
   kind: "packet" | "engine" | "note" | "problem";
@@ -31,9 +34,10 @@ export class PacketLog {
   #list: HTMLElement;
   #count: HTMLElement;
   #entries: Shown[] = [];
-  /** What has come while the list was paused. */
-  #waiting: Shown[] = [];
+  /** What is not in the list yet. */
+  #waiting: (Entry & { at: Date })[] = [];
   #isPaused = false;
+  #isScheduled = false;
   #filter = "";
   #showsEngine = true;
   #dropped = 0;
@@ -43,18 +47,19 @@ export class PacketLog {
     this.#count = count;
   }
 
+  /** Adds an entry. The page shows many at once, so that a burst does not stop it. */
   add(entry: Entry): void {
-    const text = entry.text && shortened(entry.text);
-    const shown: Shown = { ...entry, text, at: new Date(), element: document.createElement("div") };
-    draw(shown);
-    const list = this.#isPaused ? this.#waiting : this.#entries;
-    list.push(shown);
-    if (list.length > MAX_ENTRIES) {
-      list.shift()!.element.remove();
+    this.#waiting.push({ ...entry, text: entry.text && shortened(entry.text), at: new Date() });
+    if (this.#waiting.length > MAX_ENTRIES) {
+      this.#waiting.shift();
       this.#dropped++;
     }
-    if (!this.#isPaused) this.#append([shown]);
-    this.#showCount();
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setTimeout(() => {
+      this.#isScheduled = false;
+      this.#update();
+    }, DELAY);
   }
 
   get isPaused(): boolean {
@@ -63,14 +68,9 @@ export class PacketLog {
 
   /** While the list is paused, it does not change. What has come meanwhile is added at the end of the pause. */
   pause(isPaused: boolean): void {
+    this.#update();
     this.#isPaused = isPaused;
-    if (!isPaused) {
-      const added = this.#waiting.splice(0);
-      this.#entries.push(...added);
-      for (const { element } of this.#entries.splice(0, Math.max(0, this.#entries.length - MAX_ENTRIES))) element.remove();
-      this.#append(added.filter((entry) => this.#entries.includes(entry)));
-    }
-    this.#showCount();
+    this.#update();
   }
 
   filter(text: string, showsEngine: boolean): void {
@@ -91,6 +91,7 @@ export class PacketLog {
 
   /** The packets that the filter shows, as text. */
   export(): string {
+    this.#update();
     const lines = this.#entries.filter((entry) => this.#matches(entry)).map((entry) => {
       const { at, direction, type, event, side, text } = entry;
       const head = [at.toISOString(), ARROWS[direction], type, event, side && `(${side})`].filter(Boolean).join(" ");
@@ -99,14 +100,25 @@ export class PacketLog {
     return lines.join("\n") + "\n";
   }
 
-  #append(entries: Shown[]): void {
+  #update(): void {
+    if (!this.#isPaused && this.#waiting.length) this.#append(this.#waiting.splice(0));
+    this.#showCount();
+  }
+
+  #append(added: (Entry & { at: Date })[]): void {
     const { scrollTop, scrollHeight, clientHeight } = this.#list;
     const isAtEnd = scrollTop + clientHeight >= scrollHeight - 40;
-    for (const entry of entries) {
-      entry.element.hidden = !this.#matches(entry);
-      this.#list.append(entry.element);
-    }
-    // Whoever reads further up is not disturbed.
+    const excess = Math.max(0, this.#entries.length + added.length - MAX_ENTRIES);
+    this.#dropped += excess;
+    for (const { element } of this.#entries.splice(0, excess)) element.remove();
+    const elements = added.map((entry) => {
+      const shown = { ...entry, element: drawn(entry) };
+      shown.element.hidden = !this.#matches(shown);
+      this.#entries.push(shown);
+      return shown.element;
+    });
+    this.#list.append(...elements);
+    // A visitor who reads further up is not disturbed.
     if (isAtEnd) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
@@ -124,7 +136,8 @@ export class PacketLog {
   }
 }
 
-function draw({ element, at, direction, kind, type, event, side, text }: Shown): void {
+function drawn({ at, direction, kind, type, event, side, text }: Entry & { at: Date }): HTMLElement {
+  const element = document.createElement("div");
   element.className = "packet";
   element.dataset.kind = kind;
   element.dataset.direction = direction;
@@ -143,6 +156,7 @@ function draw({ element, at, direction, kind, type, event, side, text }: Shown):
     pre.textContent = text;
     element.append(pre);
   }
+  return element;
 }
 
 function span(className: string, text: string): HTMLElement {

@@ -4,6 +4,9 @@ import type { Packet, Socket } from "@tidewire/client";
 import type { PacketLog } from "./log.js";
 import { asBytes, format, formatList } from "./values.js";
 
+/** The largest number of packets whose acknowledgements are awaited. */
+const MAX_PENDING = 1_000;
+
 const TYPES = ["CONNECT", "DISCONNECT", "EVENT", "ACK", "CONNECT_ERROR"];
 
 type Direction = "in" | "out";
@@ -24,6 +27,7 @@ export function tap(socket: Socket, log: PacketLog): void {
       if (id !== undefined) {
         sides.push(`#${id}`);
         pending.set(`${direction} ${nsp} ${id}`, { event: String(event), at: performance.now() });
+        if (pending.size > MAX_PENDING) pending.delete(pending.keys().next().value!);
       }
       log.add({ ...entry, event: String(event), side: sides.join(" "), text: formatList(values) });
     } else if (type === 3) {
