@@ -19,7 +19,7 @@ use crate::web_sockets::WebSockets;
 
 /// What the pages need on top of the options of the binary. The figures begin to count.
 pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
-    let builder = builder.observer(figures.observer());
+    let builder = chat::configure(builder).observer(figures.observer());
     // Only where the pages show it: elsewhere, clients would see one more argument in each event.
     builder.state(tracking::Tracking::new()).connection_state_recovery(ConnectionStateRecovery {
         namespaces: Some(vec!["/chat".into(), "/tracking".into()]),

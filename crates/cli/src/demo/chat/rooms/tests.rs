@@ -1,0 +1,142 @@
+use std::time::Duration;
+
+use super::super::picture::tests::png;
+use super::*;
+
+fn rooms() -> Rooms {
+    Rooms::new(UNIX_EPOCH)
+}
+
+fn person(name: &str) -> Person {
+    Person { id: format!("id of {name}"), name: name.to_owned() }
+}
+
+fn say(rooms: &Rooms, room: &str, id: impl Into<String>, content: Content) -> Message {
+    rooms.say(room, id.into(), person("Ann"), content, UNIX_EPOCH).expect("the message is accepted").0
+}
+
+fn text(text: &str) -> Content {
+    Content::Text(text.to_owned())
+}
+
+fn picture(len: usize) -> Content {
+    Content::Picture(Picture::new(&png(1, 1, len)).expect("a picture"))
+}
+
+#[test]
+fn a_person_with_several_tabs_is_counted_once() {
+    let (rooms, now) = (rooms(), Instant::now());
+    for member in [1, 2] {
+        rooms.enter("lobby", member, person("Ann"), now).expect("it has room");
+    }
+    rooms.enter("lobby", 3, person("Ben"), now).expect("it has room");
+    assert_eq!(rooms.people("lobby"), [person("Ann"), person("Ben")]);
+    assert_eq!(rooms.list().first(), Some(&RoomSummary { name: "lobby".into(), people: 2 }));
+    rooms.leave("lobby", 1, now);
+    assert_eq!(rooms.people("lobby"), [person("Ann"), person("Ben")], "one tab is still open");
+    assert_eq!(rooms.leave_all(2, now).as_deref(), Some("lobby"));
+    assert_eq!(rooms.people("lobby"), [person("Ben")]);
+    assert_eq!(rooms.leave_all(2, now), None);
+}
+
+#[test]
+fn the_public_id_of_a_person_is_the_same_for_the_same_secret_and_does_not_contain_it() {
+    let rooms = rooms();
+    assert_eq!(rooms.person_id("secret"), rooms.person_id("secret"));
+    assert_ne!(rooms.person_id("secret"), rooms.person_id("other"));
+    assert!(!rooms.person_id("secret").contains("secret"));
+}
+
+#[test]
+fn there_are_at_most_40_rooms() {
+    let (rooms, now) = (rooms(), Instant::now());
+    for number in PERMANENT.len()..MAX_ROOMS {
+        assert_eq!(rooms.open(&format!("room {number}"), now), Ok(()));
+    }
+    assert_eq!(rooms.open("one more", now), Err(Refusal::TooManyRooms));
+    assert_eq!(rooms.open("lobby", now), Ok(()), "it exists already");
+    assert_eq!(rooms.list().len(), MAX_ROOMS);
+}
+
+#[test]
+fn a_room_that_people_have_opened_goes_three_minutes_after_the_last_of_them() {
+    let (rooms, now) = (rooms(), Instant::now());
+    rooms.open("tea", now).expect("there is room");
+    rooms.enter("tea", 1, person("Ann"), now).expect("it has room");
+    say(&rooms, "tea", "1", picture(1_000));
+    let left = now + EMPTY_ROOM_LIFE * 2;
+    assert_eq!(rooms.take_announcements(left), [], "a room with people stays");
+    rooms.leave("tea", 1, left);
+    let just_before = left + EMPTY_ROOM_LIFE - Duration::from_millis(1);
+    rooms.enter("tea", 2, person("Ann"), just_before).expect("it still exists");
+    rooms.leave("tea", 2, just_before);
+    let at_last = just_before + EMPTY_ROOM_LIFE;
+    assert_eq!(rooms.enter("tea", 3, person("Ann"), at_last), Err(Refusal::NoRoom));
+    assert_eq!(rooms.enter("lobby", 3, person("Ann"), at_last), Ok(()), "some rooms always exist");
+    let state = rooms.lock();
+    assert_eq!((state.pictures.len(), state.picture_bytes), (0, 0));
+}
+
+#[test]
+fn a_room_has_at_most_200_connections() {
+    let (rooms, now) = (rooms(), Instant::now());
+    for member in 0..MAX_MEMBERS as u64 {
+        assert_eq!(rooms.enter("lobby", member, person("Ann"), now), Ok(()));
+    }
+    assert_eq!(rooms.enter("lobby", 1_000, person("Ben"), now), Err(Refusal::RoomIsFull));
+    assert_eq!(rooms.enter("lobby", 0, person("Ann"), now), Ok(()), "who is in may join again");
+}
+
+#[test]
+fn a_room_keeps_its_last_50_messages() {
+    let rooms = rooms();
+    for number in 0..60 {
+        say(&rooms, "lobby", number.to_string(), text("hello"));
+    }
+    let ids: Vec<_> = rooms.messages("lobby").into_iter().map(|message| message.id).collect();
+    assert_eq!(ids, (10..60).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_message_that_is_sent_again_is_kept_once() {
+    let rooms = rooms();
+    let sent = say(&rooms, "lobby", "1", text("hello"));
+    let (again, is_new) =
+        rooms.say("lobby", "1".into(), person("Ann"), text("hello"), UNIX_EPOCH).expect("it is accepted");
+    assert_eq!((again.key, is_new), (sent.key, false));
+    let (other, is_new) =
+        rooms.say("lobby", "1".into(), person("Ben"), text("hello"), UNIX_EPOCH).expect("it is accepted");
+    assert!(is_new, "ids of different people do not collide");
+    assert_eq!(rooms.messages("lobby").len(), 2);
+    assert_eq!(other.from, person("Ben"));
+}
+
+#[test]
+fn the_id_of_a_message_has_one_to_36_bytes() {
+    let rooms = rooms();
+    for (id, expected) in [("", false), (&*"x".repeat(36), true), (&*"x".repeat(37), false)] {
+        let said = rooms.say("lobby", id.into(), person("Ann"), text("hello"), UNIX_EPOCH);
+        assert_eq!(said.is_ok(), expected, "{id:?}");
+    }
+}
+
+#[test]
+fn the_pictures_of_all_rooms_have_at_most_8_mib_and_the_oldest_ones_go() {
+    let rooms = rooms();
+    let size = MAX_KEPT_PICTURE_BYTES / 16;
+    let first = say(&rooms, "lobby", "first", picture(size));
+    for number in 0..15 {
+        say(&rooms, "pictures", number.to_string(), picture(size));
+    }
+    assert!(rooms.picture("lobby", &first.key).is_some(), "exactly the limit is kept");
+    let last = say(&rooms, "rust", "last", picture(100));
+    assert_eq!(rooms.picture("lobby", &first.key), None);
+    assert!(rooms.picture("rust", &last.key).is_some());
+    assert!(matches!(rooms.messages("lobby").as_slice(), [Message { content: Content::Gone, .. }]));
+    // A picture whose message is forgotten frees its bytes too.
+    for number in 0..60 {
+        say(&rooms, "pictures", format!("text {number}"), text("hello"));
+    }
+    let state = rooms.lock();
+    assert_eq!((state.pictures.len(), state.picture_bytes), (1, 100));
+}
