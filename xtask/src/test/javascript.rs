@@ -81,6 +81,7 @@ fn smoke_and(shard: Shard, files: Vec<String>) -> Vec<String> {
 /// Runs the tests of our client for browsers, and those in Chromium against our programs.
 pub(super) fn in_a_browser() -> Result<Tally> {
     let client = run(&mut npm(&suite("web/client")?, "test"))? + run(&mut npm(&suite("web/pages")?, "test"))?;
+    suite("examples/react-chat")?; // `react-chat.test.js` builds it
     let folder = suite("conformance/browser")?;
     let chromium = apt::provided("chromium")?;
     let mut tests = npm(&folder, "test");
