@@ -117,7 +117,7 @@ impl Lane {
     /// Notes the slot that the socket of a session has in the room index.
     pub(crate) fn attach(&mut self, id: &SocketId, slot: u32) {
         if let Some(entry) = self.sessions.get(id) {
-            self.last_pushed.insert(slot, entry.pushed.clone());
+            self.last_pushed.insert(slot, &entry.pushed);
         }
     }
 

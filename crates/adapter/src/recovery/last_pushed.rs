@@ -25,16 +25,16 @@ pub(crate) struct Place {
 
 impl LastPushed {
     /// Notes the last event for a socket that gets its slot now.
-    pub(super) fn insert(&mut self, slot: u32, place: Place) {
+    pub(super) fn insert(&mut self, slot: u32, place: &Place) {
         let index = slot as usize;
         if self.positions.len() <= index {
             self.positions.resize(index + 1, 0);
         }
-        self.prepare(&place);
+        self.prepare(place);
         if let Some(offset) = self.offsets.get_mut(index) {
             *offset = None;
         }
-        self.set(slot, &place);
+        self.set(slot, place);
     }
 
     /// Must be called before sockets are sent the event at `place`.
