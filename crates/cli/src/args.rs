@@ -86,7 +86,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR", env = "TIDEWIRE_CLIENT_FILES")]
     pub(crate) client_files: Option<PathBuf>,
 
-    /// Do not serve the pages (chat, tracking, game, playground) and what they connect to
+    /// Serve no pages: /, /chat/, /tracking/, /game/ and /playground/ get 404, and the namespaces that they use do not exist
     #[arg(long, env = "TIDEWIRE_NO_DEMO")]
     pub(crate) no_demo: bool,
 
