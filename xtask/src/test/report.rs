@@ -74,7 +74,7 @@ impl Report {
         let budget = self.stages.iter().map(|ran| ran.budget).sum();
         [
             format!("total: {passed} passed, {failed} failed"),
-            format!("{}; in all {} of {}", stages.join(", "), clock(duration), minutes(budget)),
+            format!("{}; in all {} of {}", stages.join(", "), clock(duration), whole(budget)),
         ]
     }
 
@@ -102,7 +102,7 @@ impl Ran {
     }
 
     fn time(&self) -> String {
-        format!("{} of {}", clock(self.duration), minutes(self.budget))
+        format!("{} of {}", clock(self.duration), whole(self.budget))
     }
 }
 
@@ -115,8 +115,12 @@ fn clock(duration: Duration) -> String {
     }
 }
 
-fn minutes(budget: Duration) -> String {
-    format!("{} m", budget.as_secs() / 60)
+/// `5 m`, or `30 s`.
+fn whole(budget: Duration) -> String {
+    match (budget.as_secs() / 60, budget.as_secs() % 60) {
+        (minutes, 0) => format!("{minutes} m"),
+        _ => clock(budget),
+    }
 }
 
 #[cfg(test)]
