@@ -47,9 +47,9 @@ pub(crate) use lane::{Claim, Lane, is_logged};
 ///
 /// # The steps
 ///
-/// A client recovers in two steps. The server *claims* its session, which consumes nothing if it succeeds. Then the middlewares decide
-/// about the client. Then the server *resumes* the session, or drops it. So a client that a middleware refuses has
-/// received no event.
+/// A client recovers in two steps. First the server *claims* the session. In a cluster, this moves the session to this
+/// server; otherwise it changes nothing. Then the middlewares decide about the client, and the server *resumes* the session
+/// or drops it. So a client that a middleware refuses has received no event.
 ///
 /// A client that has received the last event that its socket was sent has missed only what came after the disconnect. Its
 /// offset may then be older than the log.
@@ -69,10 +69,9 @@ pub trait Recovery: Send + Sync {
     /// the client has taken it over.
     fn suspend(&self, socket: &dyn LocalSocket, generation: u64, now: Time);
 
-    /// Finds the session of a client. If the client cannot recover it any more, the session ends, since the client connects as a
-    /// new one. `offset` is the offset of the last event that the client has received, if it has
-    /// received one. If another socket still uses the session, its connection has ended without notice:
-    /// [`LocalSocket::evict`] ends it.
+    /// Finds the session of a client. `offset` is the offset of the last event that the client has received, if any. A
+    /// session that is here and can never be recovered ends. If another socket still uses the session, its connection has
+    /// ended without notice: [`LocalSocket::evict`] ends it.
     fn claim(&self, pid: &str, offset: Option<&str>, now: Time, then: Claimed);
 
     /// Adds a socket with a claimed session: puts it into its rooms, and passes the events that it has missed to
@@ -116,8 +115,8 @@ pub struct RecoveryOptions {
     /// The maximum size of the log in bytes. At the limit, the oldest events are dropped. Default 16 MiB.
     pub max_log_bytes: usize,
     /// The maximum size of the events in the log that were sent to one socket only, in bytes, for each socket. All of these
-    /// events together take at most half of the log. At a limit, the oldest events of the same socket are dropped. Default
-    /// 1 MiB.
+    /// events together take at most half of the log. At the limit of one socket, its own oldest events are dropped. At the
+    /// common limit, first its own, and then the oldest of all sockets. Default 1 MiB.
     pub max_private_bytes: usize,
     /// The maximum number of sessions that are kept. At the limit, the oldest one is dropped. Default 100,000.
     pub max_sessions: usize,
@@ -232,7 +231,8 @@ pub struct KeptForRecovery {
 #[non_exhaustive]
 pub enum ClaimError {
     /// There is no such session: it was never there, it was removed after its time or at a limit, its socket was
-    /// disconnected by the client or the program, or another connection of the client has recovered it.
+    /// disconnected by the client or the program, or another connection of the client has recovered it. Or the connection
+    /// has asked for so many unknown sessions that the server does not look for another one.
     #[error("the session is not known")]
     UnknownSession,
     /// The session has expired.
@@ -260,7 +260,7 @@ pub enum ClaimError {
     /// The message bus has not returned what this server had sent before the claim.
     #[error("the message bus did not return earlier events in time")]
     TimedOut,
-    /// Too many clients want to recover at the same time.
+    /// Too many claims wait: of this connection (`max_pending_claims`), or of this server or another one (`max_claims`).
     #[error("too many claims of sessions are waiting")]
     TooManyClaims,
 }

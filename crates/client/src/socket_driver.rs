@@ -19,7 +19,8 @@ use crate::handler::{ClientHandlerEnv, ClientSide, ConnectedSocket, Context, Lif
 use crate::platform::SpawnTask;
 use crate::socket::SocketInner;
 
-/// How long after the first connect, or the first failure to connect, the events wait for the program to register its handlers, unless it starts earlier.
+/// How long after the first connect, or the first failure to connect, the events wait for the program to register its
+/// handlers, unless it starts earlier.
 pub(crate) const START_DELAY: Duration = Duration::from_millis(100);
 
 /// The maximum number of queued items that one poll starts, so that other work of the driver is not delayed.

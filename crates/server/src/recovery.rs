@@ -39,9 +39,10 @@ pub struct ConnectionStateRecovery {
     /// [`max_disconnection_duration`](Self::max_disconnection_duration). Default 16 MiB.
     pub max_log_bytes: usize,
     /// The maximum size of the events in the log that were sent to one socket only, in bytes, for each socket. All of these
-    /// events together take at most half of the log. At a limit, the oldest events of the same socket are dropped, so that
-    /// only its own client may not be recovered. Protects against clients that make the program answer without end, and so
-    /// would push out the events of the others. Default 1 MiB.
+    /// events together take at most half of the log. At the limit of one socket, its own oldest events are dropped, so that
+    /// only its own client may not be recovered. At the common limit, first its own, and then the oldest of all sockets.
+    /// Protects against clients that make the program answer without end, and so would push out the events of the others.
+    /// Default 1 MiB.
     pub max_private_bytes: usize,
     /// The maximum number of sessions of one namespace that are kept. At the limit, the oldest one is dropped. Protects
     /// against clients that connect and disappear again and again. Default 100,000.

@@ -244,8 +244,8 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Processes a binary message from the client. With the default parser, it is an attachment. Borrowed data is copied, and owned data is
-    /// kept without a copy. Returns `None` in the same cases as [`handle_text`](Self::handle_text).
+    /// Processes a binary message from the client. With the default parser, it is an attachment. Borrowed data is copied,
+    /// and owned data is kept without a copy. Returns `None` in the same cases as [`handle_text`](Self::handle_text).
     ///
     /// # Errors
     /// Returns an error if the client violated the protocol. The connection is then [closed](Self::close), and the

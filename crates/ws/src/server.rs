@@ -151,10 +151,10 @@ impl Server {
     /// Does the same as [`serve`](Self::serve) until `stop` is ready, and then shuts down gracefully.
     ///
     /// During the shutdown, the server accepts no new connections, and closes the open connections in batches
-    /// ([`close_pace`](ServerBuilder::close_pace)) with code 1001 (going away). A handler then gets `None` from [`recv`](crate::WebSocket::recv) and an error from
-    /// [`send`](crate::WebSocket::send), and may run to its end. The future completes when all connections and their
-    /// handlers have ended, or [`HttpLimits::shutdown_timeout`] after `stop`. Connections that have not ended by then
-    /// continue in their own tasks.
+    /// ([`close_pace`](ServerBuilder::close_pace)) with code 1001 (going away). A handler then gets `None` from
+    /// [`recv`](crate::WebSocket::recv) and an error from [`send`](crate::WebSocket::send), and may run to its end. The
+    /// future completes when all connections and their handlers have ended, or [`HttpLimits::shutdown_timeout`] after
+    /// `stop`. Connections that have not ended by then continue in their own tasks.
     pub async fn serve_until<H, M>(self, handler: H, stop: impl Future<Output = ()>)
     where
         H: Handler<M>,

@@ -2,9 +2,12 @@
 //!
 //! A session moves in two steps. The server whose client has come back asks all others, and gets a copy from the one that
 //! has the session. Then it takes the session: the owner removes it, remembers by which request, and confirms that. Until
-//! then, the owner may give it to anybody. So at each moment one server alone can resume the session, and no message that is
-//! lost loses it: without the copy, nothing has happened; without the confirmation, the copy is kept, and the next claim asks
-//! for the confirmation again.
+//! then, the owner may give it to anybody. So at each moment one server alone can resume the session.
+//!
+//! If a message is lost, the client connects as a new one, and gets another private id. Without the copy, nothing has
+//! happened to the former session. Without the confirmation, the copy is kept until the session expires. If the client has
+//! not received the response to its CONNECT, it claims the former session again: then the owner gives it, or the server
+//! with the copy asks for the confirmation again.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;

@@ -202,8 +202,8 @@ pub enum ClaimReply {
     Found(Box<MovedSession>),
 }
 
-/// The copy of a session, for a server that may take it. Places in the log are numbers of events before [`head`](Self::head), because
-/// each server counts the events of the log from its own start.
+/// The copy of a session, for a server that may take it. Places in the log are numbers of events before
+/// [`head`](Self::head), because each server counts the events of the log from its own start.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct MovedSession {

@@ -102,8 +102,8 @@ impl Lane {
         })
     }
 
-    /// Notes that events may be missing here. No session of before is recovered. Returns the former log, which the caller
-    /// drops after it has released the lane, because that takes long.
+    /// Notes that events may be missing here. Sessions that exist now are not recovered. Returns the former log. The caller
+    /// drops it after it has released the lane, because that takes long.
     pub(crate) fn note_gap(&mut self) -> Log {
         self.sessions.note_gap();
         self.log.note_gap()
@@ -222,8 +222,8 @@ impl Lane {
         }
     }
 
-    /// Gives a session its new socket. If the client has missed too much meanwhile, ends the session. Returns the events that it has missed, and its generation. The caller
-    /// [attaches](Self::attach) the socket next.
+    /// Gives a session its new socket. Returns the events that the client has missed, and the new generation. If it has
+    /// missed too much meanwhile, the session ends. The caller [attaches](Self::attach) the socket next.
     pub(crate) fn resume(
         &mut self,
         session: &Session,

@@ -53,7 +53,7 @@ impl PrivateLog {
     }
 
     /// Adds an event, whose position is greater than that of any event before it. At a limit, the oldest events of the same
-    /// socket are dropped first.
+    /// socket are dropped first. At the limit of all sockets, the oldest events of the others follow.
     pub(super) fn push(&mut self, position: Position, entry: Entry, offsets: &mut AssignedOffsets) {
         let Some(room) = entry.options.rooms.first().cloned() else { return };
         let bytes = entry.bytes();
@@ -140,7 +140,7 @@ impl PrivateLog {
         share.get_mut().start = position;
         share.get_mut().positions.pop_front();
         if share.get().positions.is_empty() {
-            // Only the oldest event of all is the last one of its socket.
+            // A share becomes empty only in `pop`, which removes the oldest event of all sockets. So nothing older is left.
             self.start = position;
             share.remove();
         } else if share.get().positions.capacity() > 64

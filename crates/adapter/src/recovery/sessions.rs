@@ -31,8 +31,8 @@ pub(super) struct Entry {
     pub(super) pid: Arc<str>,
     /// The position of the last event before the session began.
     pub(super) started: Position,
-    /// The last event that the client may have received from its sockets. Only up to date without a socket:
-    /// `LastPushed` has that of a connected one.
+    /// The last event that the client may have received. Valid while the session is kept; for a connected socket, see
+    /// `LastPushed`.
     pub(super) pushed: Place,
     pub(super) rooms: Memberships,
     /// Changes with each socket that the session gets.
@@ -101,10 +101,12 @@ impl Sessions {
         }
     }
 
+    /// Returns a session, unless it is void.
     pub(super) fn get(&self, id: &SocketId) -> Option<&Entry> {
         self.by_id.get(id).filter(|entry| !self.is_void(entry))
     }
 
+    /// Also returns void ones.
     pub(super) fn get_mut(&mut self, id: &SocketId) -> Option<&mut Entry> {
         self.by_id.get_mut(id)
     }
