@@ -254,13 +254,13 @@ pub enum ClaimError {
     /// The client has missed more events than it may get at once.
     #[error("the client has missed too many events")]
     TooManyMissed,
-    /// The server that has the session did not answer, or has left the cluster.
-    #[error("the server that has the session does not answer")]
+    /// A server that may have the session did not answer, could not say whether it has it, or has left the cluster.
+    #[error("a server that may have the session is not available")]
     NodeLeft,
     /// The message bus has not returned what this server had sent before the claim.
     #[error("the message bus did not return earlier events in time")]
     TimedOut,
-    /// Too many claims wait: of this connection (`max_pending_claims`), or of this server or another one (`max_claims`).
+    /// Too many claims wait: of this connection (`max_pending_claims`), or of this server (`max_claims`).
     #[error("too many claims of sessions are waiting")]
     TooManyClaims,
 }

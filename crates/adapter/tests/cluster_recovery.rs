@@ -149,6 +149,29 @@ fn a_session_whose_handover_is_not_confirmed_is_found_by_the_next_claim() {
 }
 
 #[test]
+fn a_server_that_cannot_get_its_copy_confirmed_does_not_say_that_it_knows_no_session() {
+    let cluster = Cluster::start(3, |_| {});
+    cluster.suspend(0, "pid");
+    let lost = cluster.claim(1, "pid");
+    cluster.accept();
+    cluster.nodes[0].deliver();
+    cluster.accept();
+    cluster.nodes[1].deliver();
+    cluster.bus.advance(SECOND);
+    assert_eq!(result(&lost), Some(Err(ClaimError::NodeLeft)));
+    let elsewhere = cluster.claim(2, "pid");
+    cluster.accept();
+    cluster.nodes[1].deliver();
+    cluster.nodes[0].deliver();
+    cluster.accept();
+    cluster.nodes[2].deliver();
+    assert_eq!(result(&elsewhere), None, "the owner has replied, and the other server asks it to confirm");
+    drop(cluster.nodes[0].adapter.close());
+    cluster.bus.settle();
+    assert_eq!(result(&elsewhere), Some(Err(ClaimError::NodeLeft)));
+}
+
+#[test]
 fn a_session_that_is_claimed_twice_has_one_owner() {
     let cluster = Cluster::start(3, |_| {});
     cluster.suspend(0, "pid");
@@ -296,6 +319,7 @@ fn claims_that_wait_for_the_bus_are_bounded() {
     cluster.nodes[0].deliver();
     assert_eq!(result(&own), None);
     cluster.bus.settle();
+    let refused = Some(Err(ClaimError::NodeLeft));
     assert_eq!(claims.each_ref().map(result), [Some(Ok(())), Some(Ok(())), refused]);
     assert_eq!(result(&own), Some(Ok(())));
 }

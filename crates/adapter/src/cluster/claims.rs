@@ -168,7 +168,7 @@ impl Claims {
                 let copy = Copy { session, owner: from.clone(), request: id, until };
                 return Some(self.take(claim, copy, now));
             }
-            ClaimReply::Limit if waiting.remove(from) => *failure = ClaimError::TooManyClaims,
+            ClaimReply::Unavailable if waiting.remove(from) => *failure = ClaimError::NodeLeft,
             _ => {
                 waiting.remove(from);
             }

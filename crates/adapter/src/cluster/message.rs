@@ -196,8 +196,8 @@ pub enum Message {
 pub enum ClaimReply {
     /// It does not have the session.
     Unknown,
-    /// It cannot say, because too many claims wait there.
-    Limit,
+    /// It cannot say now: too many claims wait there, its message bus is late, or it has lost its link.
+    Unavailable,
     /// It has the session. This is a copy.
     Found(Box<MovedSession>),
 }

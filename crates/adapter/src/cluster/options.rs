@@ -38,11 +38,15 @@ pub struct ClusterOptions {
     /// session. After that, it connects as a new client. The server that has the session has this time once more to hand it
     /// over. A server that has just joined the cluster waits this long until it knows the others. Default 1 s.
     pub claim_timeout: Duration,
-    /// The maximum number of clients that wait for the message bus, and of those that wait for other servers to find their
-    /// session. At the limit, a client connects as a new one, with
-    /// [`ClaimError::TooManyClaims`](crate::ClaimError::TooManyClaims). The same limit applies to claims of other servers that
-    /// wait for the message bus here, to sessions that were handed over lately, and to those whose hand-over was not
-    /// confirmed; the oldest of these sessions are forgotten. Default 10,000.
+    /// The limit of each of these five numbers. Default 10,000.
+    ///
+    /// - Clients of this server whose claims wait for the message bus. At the limit, a client connects as a new one:
+    ///   [`ClaimError::TooManyClaims`](crate::ClaimError::TooManyClaims).
+    /// - Claims that wait for other servers. At the limit, the same.
+    /// - Claims of other servers that wait for the message bus here. At the limit, this server replies
+    ///   [`ClaimReply::Unavailable`](super::ClaimReply::Unavailable).
+    /// - Sessions that were handed over and have not expired. At the limit, the one that expires first is forgotten.
+    /// - Copies of sessions whose hand-over was not confirmed. At the limit, the one that expires first is forgotten.
     ///
     /// Protects against clients that all come back at the same moment, and against those that invent sessions.
     pub max_claims: usize,

@@ -22,7 +22,7 @@ impl ClusterAdapter {
     pub(super) fn handle_claim(&self, sender: NodeId, request: RequestId, pid: PrivateId, now: Time) {
         let action = move |adapter: &Self, result: Result<(), ClaimError>| {
             if result.is_err() {
-                return adapter.reply_to_claim(&sender, request, ClaimReply::Limit);
+                return adapter.reply_to_claim(&sender, request, ClaimReply::Unavailable);
             }
             if let Some(session) = adapter.local.export_session(&pid, now) {
                 return adapter.reply_to_claim(&sender, request, ClaimReply::Found(Box::new(session)));
@@ -107,7 +107,14 @@ impl ClusterAdapter {
     fn refuse(&self, claimant: Claimant, error: ClaimError) {
         match claimant {
             Claimant::Client { then, .. } => then(Err(error)),
-            Claimant::Server { node, request } => self.reply_to_claim(&node, request, ClaimReply::Unknown),
+            Claimant::Server { node, request } => {
+                let reply = match error {
+                    // This server may still hold the copy of the session.
+                    ClaimError::NodeLeft | ClaimError::Gap => ClaimReply::Unavailable,
+                    _ => ClaimReply::Unknown,
+                };
+                self.reply_to_claim(&node, request, reply);
+            }
         }
     }
 
