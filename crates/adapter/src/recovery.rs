@@ -266,8 +266,16 @@ pub enum ClaimError {
 }
 
 impl ClaimError {
-    /// Returns whether the client can never recover the session, of which this server knows.
+    /// Returns whether the session is here and its client can never recover it.
     pub(crate) fn ends_session(self) -> bool {
-        !matches!(self, Self::UnknownSession | Self::NodeLeft)
+        matches!(
+            self,
+            Self::Expired
+                | Self::InvalidOffset
+                | Self::LogTooShort
+                | Self::Gap
+                | Self::RoomsForgotten
+                | Self::TooManyMissed
+        )
     }
 }

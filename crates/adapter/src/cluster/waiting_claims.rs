@@ -37,7 +37,7 @@ impl WaitingClaims {
         now: Option<Time>,
     ) -> Option<(ClaimAction, Result<(), ClaimError>)> {
         let first = self.0.front()?;
-        let result = match (first.after <= done, Some(first.deadline) <= now) {
+        let result = match (first.after <= done, now.is_some_and(|now| first.deadline <= now)) {
             (true, _) => Ok(()),
             (false, true) => Err(ClaimError::TimedOut),
             (false, false) => return None,

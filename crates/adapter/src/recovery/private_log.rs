@@ -19,6 +19,7 @@ pub(super) struct PrivateLog {
     by_room: HashMap<Room, Share>,
     bytes: usize,
     max_bytes: usize,
+    /// For each socket: the setting `max_private_bytes`.
     max_share: usize,
     /// Up to this position, events of any socket may be missing.
     start: Position,
@@ -44,6 +45,11 @@ impl PrivateLog {
             max_share: max_share.min(max_bytes),
             start: 0,
         }
+    }
+
+    /// Returns an empty log with the limits of this one.
+    pub(super) fn empty_copy(&self) -> Self {
+        Self::new(self.max_bytes, self.max_share)
     }
 
     /// Returns the memory that an entry takes here, in bytes, if it is the only one of its socket.
