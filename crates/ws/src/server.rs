@@ -171,10 +171,10 @@ impl Server {
         let mut until = Instant::now();
         let stop = async {
             stop.await;
-            connections.close_later_ones(CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down"));
+            connections.begin_shutdown(CloseFrame::new(CloseCode::GOING_AWAY, "server shutting down"));
             until = Instant::now() + timeout;
         };
-        listener.serve_and_drain(service, stop, connections.close_in_batches(pace, timeout)).await;
+        listener.serve_and_drain(service, stop, connections.close_open_in_batches(pace, timeout)).await;
         let _ = timeout_at(until, connections.closed()).await;
     }
 }

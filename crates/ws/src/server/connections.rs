@@ -46,13 +46,14 @@ impl Connections {
         Some(ConnectionPermit { connections: Arc::clone(self), id, _token: self.tasks.token() })
     }
 
-    /// Closes each connection that opens from now on.
-    pub(super) fn close_later_ones(&self, frame: CloseFrame) {
+    /// Begins the shutdown: each connection that opens from now on is closed with this frame.
+    pub(super) fn begin_shutdown(&self, frame: CloseFrame) {
         self.lock().close_frame = Some(frame);
     }
 
-    /// Closes the open connections at this pace, with the frame of the later ones. Ready when all have been told.
-    pub(super) async fn close_in_batches(&self, pace: ClosePace, timeout: Duration) {
+    /// Closes the open connections in batches, with the frame that [`begin_shutdown`](Self::begin_shutdown) has set. Ready
+    /// when each has been told to close.
+    pub(super) async fn close_open_in_batches(&self, pace: ClosePace, timeout: Duration) {
         let (open, frame) = {
             let state = self.lock();
             let open: Vec<_> = state.connections.values().flatten().cloned().collect();
@@ -143,8 +144,8 @@ mod tests {
     async fn a_connection_that_opens_during_shutdown_is_closed_and_waited_for() {
         let connections = Arc::new(Connections::new(2));
         let before = connections.try_acquire().expect("the limit is two");
-        connections.close_later_ones(CloseFrame::new(CloseCode::GOING_AWAY, ""));
-        connections.close_in_batches(ClosePace::default(), Duration::from_secs(5)).await;
+        connections.begin_shutdown(CloseFrame::new(CloseCode::GOING_AWAY, ""));
+        connections.close_open_in_batches(ClosePace::default(), Duration::from_secs(5)).await;
         let mut closed = pin!(connections.closed());
         let mut is_closed = || closed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         assert!(!is_closed());
