@@ -3,13 +3,14 @@
 //! Hot path. The protocol state machine is [`socketio_proto::server`]. This module calls the handlers and sends the
 //! responses.
 
+pub(crate) mod claim_limits;
 pub(crate) mod handler_calls;
 mod handshake;
 mod socket_driver;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use adapter::SocketId;
@@ -26,6 +27,7 @@ use crate::observer::{Observation, ObservedConnection, ObservedHandler};
 use crate::outgoing::Outgoing;
 use crate::server::Server;
 use crate::socket::Socket;
+use claim_limits::ClaimLimits;
 use handler_calls::{CalledHandler, HandlerCalls, MAX_UNMEASURED_TURNS, too_long, warn_blocked};
 pub use handshake::Handshake;
 pub(crate) use handshake::{KeepExtension, keep_extension};
@@ -37,33 +39,11 @@ pub(crate) struct Client {
     close_requested: AtomicBool,
     /// The connection has moved from long-polling to another transport.
     has_upgraded: AtomicBool,
-    /// The sessions that its sockets want to recover, and that the adapters have not found yet.
-    pending_claims: AtomicUsize,
     calls: HandlerCalls,
-    /// The number of claims of sessions that nobody knew.
-    failed_claims: AtomicU8,
-}
-
-/// The number of unknown sessions that one connection may ask for. In a cluster, each claim asks all servers.
-const MAX_FAILED_CLAIMS: u8 = 16;
-
-/// One of the claims of a connection that wait for their adapter.
-pub(crate) struct ClaimPermit(Arc<Client>);
-
-impl Drop for ClaimPermit {
-    fn drop(&mut self) {
-        self.0.pending_claims.fetch_sub(1, Ordering::Relaxed);
-    }
+    claim_limits: ClaimLimits,
 }
 
 impl Client {
-    /// Returns a permit for one more claim, unless `max` claims wait.
-    pub(crate) fn try_claim(self: &Arc<Self>, max: usize) -> Option<ClaimPermit> {
-        let more = |pending| (pending < max).then_some(pending + 1);
-        let counted = self.pending_claims.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        counted.ok().map(|_| ClaimPermit(Arc::clone(self)))
-    }
-
     pub(crate) fn handshake(&self) -> &Handshake {
         &self.handshake
     }
@@ -77,15 +57,8 @@ impl Client {
         &self.calls
     }
 
-    /// Returns whether the client may ask for another session.
-    pub(crate) fn may_claim(&self) -> bool {
-        self.failed_claims.load(Ordering::Relaxed) < MAX_FAILED_CLAIMS
-    }
-
-    /// Counts a claim of a session that nobody knew. Only the connection's task calls this.
-    pub(crate) fn count_failed_claim(&self) {
-        let count = self.failed_claims.load(Ordering::Relaxed);
-        self.failed_claims.store(count.saturating_add(1), Ordering::Relaxed);
+    pub(crate) fn claim_limits(&self) -> &ClaimLimits {
+        &self.claim_limits
     }
 
     /// Requests to close the connection with all its sockets. The connection's task does so when it is woken next.
@@ -125,9 +98,8 @@ impl Connection {
             handshake,
             close_requested: AtomicBool::new(false),
             has_upgraded: AtomicBool::new(false),
-            pending_claims: AtomicUsize::new(0),
             calls: HandlerCalls::new(server.observers()),
-            failed_claims: AtomicU8::new(0),
+            claim_limits: ClaimLimits::default(),
         });
         let is_observed = server.observers().is_active();
         let connection = Self {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Socket;
 use super::lifecycle::{CONNECTED, CONNECTING};
+use crate::connection::claim_limits::ClaimPermit;
 use crate::observer::Observation;
 use crate::recovery::{RecoveryRefusal, SocketSession};
 
@@ -34,13 +35,13 @@ impl Socket {
         let (_, recovery) = self.session_and_recovery()?;
         let RecoveryRequest { pid, offset } = RecoveryRequest::from_auth(&self.0.auth)?;
         let (sender, receiver) = oneshot::channel();
-        if !self.0.client.may_claim() {
-            let _ = sender.send(Err(ClaimError::UnknownSession));
-            return Some(receiver);
-        }
-        let Some(permit) = self.0.client.try_claim(self.0.namespace.limits().max_pending_claims) else {
-            let _ = sender.send(Err(ClaimError::TooManyClaims));
-            return Some(receiver);
+        let max_pending = self.0.namespace.limits().max_pending_claims;
+        let permit = match ClaimPermit::try_acquire(&self.0.client, max_pending) {
+            Ok(permit) => permit,
+            Err(error) => {
+                let _ = sender.send(Err(error));
+                return Some(receiver);
+            }
         };
         let then = move |claimed| {
             // Before the client can ask for the next one.
@@ -91,7 +92,7 @@ impl Socket {
     /// Notes and tells the observers why the client does not recover its session.
     pub(crate) fn handle_recovery_refused(&self, reason: RecoveryRefusal) {
         if reason == RecoveryRefusal::Session(ClaimError::UnknownSession) {
-            self.0.client.count_failed_claim();
+            self.0.client.claim_limits().count_failed();
         }
         tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), %reason, "not recovered");
         self.notify(|| Observation::RecoveryRefused { socket: self, reason });
