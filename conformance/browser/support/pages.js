@@ -1,14 +1,17 @@
 // The pages of the binary, in headless Chromium, as a visitor opens them: with their Content-Security-Policy, and each
 // in a context of its own. A test fails if a page reports an error or a warning.
 //
-//   const pages = pagesForTests();
-//   const server = pages.server; // runs for the whole `describe`, `pages.killAndRestart()` restarts it
-//   const page = await pages.open("/chat/", { width: 360, colorScheme: "dark", webSocket: false });
-//   await page.getByRole("button", { name: "Send" }).click(); // a page of Playwright
+//   describePage("the chat", (pages) => {
+//     // `pages.server` runs for the whole `describe`, and `pages.killAndRestart()` restarts it.
+//     it("sends a message", async () => {
+//       const page = await pages.open("/chat/", { width: 360, colorScheme: "dark", webSocket: false });
+//       await page.getByRole("button", { name: "Send" }).click(); // a page of Playwright
+//     });
+//   });
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { after, afterEach, before } from "node:test";
+import { after, afterEach, before, describe } from "node:test";
 import { chromium } from "playwright-core";
 import { startApplication } from "../../node/support/server.js";
 import { FLAGS } from "./browser.js";
@@ -20,6 +23,14 @@ const PATIENCE = 8_000;
 
 /** What the browser itself reports about requests of a server that is down, or that has forgotten the session. */
 const NO_SERVER = /net::ERR_|status of 400|WebSocket connection to/;
+
+/** Only Tidewire serves pages: the tests of one are skipped where the official server runs. */
+const SKIP = process.env.TIDEWIRE_REFERENCE === "1" && "Tidewire only";
+
+/** Describes a page of the binary: `define(pages)` gets what `pagesForTests` returns. */
+export function describePage(name, define) {
+  describe(name, { skip: SKIP }, () => define(pagesForTests()));
+}
 
 /**
  * Starts the binary and a browser for the tests of the enclosing `describe` or of the file. The pages of a test are
@@ -132,7 +143,7 @@ class Pages {
         nodes: nodes.map(({ target, failureSummary }) => `${target}: ${failureSummary}`),
       }));
     }, rules);
-    assert.deepEqual(violations, [], `axe-core on ${describe(page)}`);
+    assert.deepEqual(violations, [], `axe-core on ${nameOf(page)}`);
   }
 
   /**
@@ -150,7 +161,7 @@ class Pages {
         await assertFits(page);
       }
       const shift = await layoutShift(page);
-      assert.ok(shift < 0.02, `the layout of ${describe(page)} has shifted by ${shift}: ${await whatShifted(page)}`);
+      assert.ok(shift < 0.02, `the layout of ${nameOf(page)} has shifted by ${shift}: ${await whatShifted(page)}`);
       await this.close(page);
     }
   }
@@ -214,7 +225,7 @@ function whatShifted(page) {
 /** Asserts that `page` is not wider than its window. */
 export async function assertFits(page) {
   const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-  assert.ok(content <= window, `${describe(page)} is ${content} pixels wide in a window of ${window}`);
+  assert.ok(content <= window, `${nameOf(page)} is ${content} pixels wide in a window of ${window}`);
 }
 
 /**
@@ -261,7 +272,7 @@ export async function until(page, condition, argument) {
   await page.waitForFunction(condition, argument, { timeout: PATIENCE });
 }
 
-function describe(page) {
+function nameOf(page) {
   const { width } = page.viewportSize();
   return `${new URL(page.url()).pathname} at ${width} pixels`;
 }

@@ -1,11 +1,9 @@
 // The page `/chat/` of the binary.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
-import { connected, disconnected, pagesForTests, reconnected, statusIs, tabTo, until } from "../support/pages.js";
+import { it } from "node:test";
+import { connected, describePage, disconnected, reconnected, statusIs, tabTo, until } from "../support/pages.js";
 
-describe("the chat", () => {
-  const pages = pagesForTests();
-
+describePage("the chat", (pages) => {
   /** Opens the chat in a room. Each test has a room of its own. */
   async function enter(room, options) {
     const page = await pages.open(`/chat/?room=${room}`, options);

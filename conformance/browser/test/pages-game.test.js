@@ -1,12 +1,19 @@
 // The game of the binary: one world over a raw WebSocket and over Socket.IO.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { it } from "node:test";
 import { startApplication } from "../../node/support/server.js";
-import { connected, pagesForTests, reconnected, statusIs, tabTo, until } from "../support/pages.js";
+import { connected, describePage, reconnected, statusIs, tabTo, until } from "../support/pages.js";
 
-const pages = pagesForTests();
+describePage("the game", (pages) => {
+  /** Opens the page, and gives its boat a name. */
+  const player = async (name) => {
+    // The whole water is in view, and not more than needed is drawn.
+    const page = await pages.open("/game/", { width: 860, height: 640 });
+    await named(page, name);
+    await rawIs(page, "connected");
+    return page;
+  };
 
-describe("the game", () => {
   it("shows the boats of both connections to each other, and the switch keeps the boat", async () => {
     const [ann, ben] = await Promise.all([player("Ann"), player("Ben")]);
     await ann.getByRole("button", { name: "Raw WebSocket" }).click();
@@ -134,15 +141,6 @@ describe("the game", () => {
     });
   });
 });
-
-/** Opens the page, and gives its boat a name. */
-async function player(name) {
-  // The whole water is in view, and not more than needed is drawn.
-  const page = await pages.open("/game/", { width: 860, height: 640 });
-  await named(page, name);
-  await rawIs(page, "connected");
-  return page;
-}
 
 async function named(page, name) {
   await connected(page);

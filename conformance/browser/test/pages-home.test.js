@@ -1,11 +1,9 @@
 // The page `/` of the binary.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
-import { connected, disconnected, pagesForTests, reconnected, statusIs, tabTo, until } from "../support/pages.js";
+import { it } from "node:test";
+import { connected, describePage, disconnected, reconnected, statusIs, tabTo, until } from "../support/pages.js";
 
-describe("the home page", { skip: process.env.TIDEWIRE_REFERENCE === "1" && "Tidewire only" }, () => {
-  const pages = pagesForTests();
-
+describePage("the home page", (pages) => {
   it("shows the addresses and the figures of this very server", async () => {
     const page = await pages.open("/");
     const { host } = new URL(pages.origin);

@@ -3,12 +3,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { describe, it } from "node:test";
-import { connected, disconnected, pagesForTests, reconnected, statusIs, tabTo, until } from "../support/pages.js";
+import { it } from "node:test";
+import { connected, describePage, disconnected, reconnected, statusIs, tabTo, until } from "../support/pages.js";
 
-describe("the playground", { skip: process.env.TIDEWIRE_REFERENCE === "1" && "Tidewire only" }, () => {
-  const pages = pagesForTests();
-
+describePage("the playground", (pages) => {
   it("shows an event, its echo and its acknowledgement, operated by the keyboard alone", async () => {
     const page = await pages.open("/playground/");
     await connected(page);

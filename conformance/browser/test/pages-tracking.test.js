@@ -1,11 +1,9 @@
 // The page `/tracking/`.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
-import { connected, pagesForTests, reconnected, statusIs, tabTo, until } from "../support/pages.js";
+import { it } from "node:test";
+import { connected, describePage, reconnected, statusIs, tabTo, until } from "../support/pages.js";
 
-describe("the tracking page", () => {
-  const pages = pagesForTests();
-
+describePage("the tracking page", (pages) => {
   const open = async (options) => {
     const page = await pages.open("/tracking/", options);
     await connected(page);
