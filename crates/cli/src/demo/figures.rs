@@ -13,15 +13,16 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone)]
 pub(crate) struct Figures {
     counters: Arc<Counters>,
-    /// The connections of the WebSocket echo, which is no part of the Socket.IO server.
-    echoes: TaskTracker,
+    /// The raw WebSockets, of `/ws` and `/game/ws`. They are no part of the Socket.IO server.
+    web_sockets: TaskTracker,
     start: Instant,
 }
 
 /// What has happened since the start. The observer only adds to these, without waiting for anything.
 #[derive(Default)]
 struct Counters {
-    web_sockets: AtomicI64,
+    /// Socket.IO connections over WebSocket: opened so, or upgraded since.
+    upgraded: AtomicI64,
     sockets: AtomicI64,
     rooms: AtomicI64,
     events_in: AtomicU64,
@@ -57,7 +58,7 @@ pub(super) struct Sample {
     pub polling: usize,
     /// Socket.IO connections over WebSocket.
     pub web_socket: usize,
-    /// Connections of the WebSocket echo.
+    /// Raw WebSockets, of `/ws` and `/game/ws`. They are no part of the Socket.IO server.
     pub raw_web_socket: usize,
     /// Sockets in all namespaces. A connection has one in each namespace that it uses.
     pub sockets: usize,
@@ -82,8 +83,8 @@ pub(super) struct Sample {
 }
 
 impl Figures {
-    pub(crate) fn new(echoes: TaskTracker) -> Self {
-        Self { counters: Arc::default(), echoes, start: Instant::now() }
+    pub(crate) fn new(web_sockets: TaskTracker) -> Self {
+        Self { counters: Arc::default(), web_sockets, start: Instant::now() }
     }
 
     /// Returns the observer that counts.
@@ -116,13 +117,13 @@ impl Figures {
         let handler_time = (now.handler_nanoseconds - before.handler_nanoseconds) as f64 / 1_000.0;
         let connections = io.connection_count();
         // Threads count in no common order, so a difference may be negative for a moment.
-        let web_socket = at_least_zero(&self.counters.web_sockets).min(connections);
+        let web_socket = at_least_zero(&self.counters.upgraded).min(connections);
         let sockets = at_least_zero(&self.counters.sockets);
         Sample {
             uptime: (now.at - self.start).as_secs_f64().round(),
             polling: connections - web_socket,
             web_socket,
-            raw_web_socket: self.echoes.len(),
+            raw_web_socket: self.web_sockets.len(),
             sockets,
             rooms: at_least_zero(&self.counters.rooms).saturating_sub(sockets),
             events_in: per_second(before.events_in, now.events_in),
@@ -164,13 +165,13 @@ impl Observer for Counters {
             Observation::ConnectionOpened { connection, .. }
                 if connection.transport() == Transport::WebSocket =>
             {
-                change(&self.web_sockets, 1);
+                change(&self.upgraded, 1);
             }
-            Observation::ConnectionUpgraded { .. } => change(&self.web_sockets, 1),
+            Observation::ConnectionUpgraded { .. } => change(&self.upgraded, 1),
             Observation::ConnectionClosed { connection, .. }
                 if connection.transport() == Transport::WebSocket =>
             {
-                change(&self.web_sockets, -1);
+                change(&self.upgraded, -1);
             }
             Observation::SocketConnected { .. } => change(&self.sockets, 1),
             Observation::SocketDisconnected { .. } => change(&self.sockets, -1),
