@@ -11,8 +11,8 @@ const TICK_SECONDS: f32 = 1.0 / TICKS_PER_SECOND as f32;
 
 /// Each boat takes time in each tick, and room in each state.
 pub(super) const MAX_PLAYERS: usize = 64;
-/// The players and the bots together: somebody who sails alone sees life.
-const MIN_BOATS: usize = 3;
+/// Three bots for at most one player, two for two players, none for more: somebody who sails alone sees life.
+const MAX_BOTS: usize = 3;
 const BUOYS: usize = 7;
 pub(super) const ROUND_SECONDS: u32 = 90;
 /// A boat without a hand at its helm gives its place to somebody else.
@@ -222,12 +222,10 @@ impl World {
         id
     }
 
-    /// There are three bots without players, and none beside three players.
     fn settle_bots(&mut self) {
-        const NAMES: [&str; MIN_BOATS] = ["Bot Nora", "Bot Ole", "Bot Pia"];
-        // A lone player has three bots, two players have two.
+        const NAMES: [&str; MAX_BOTS] = ["Bot Nora", "Bot Ole", "Bot Pia"];
         let wanted = match self.players() {
-            0 | 1 => 3,
+            0 | 1 => MAX_BOTS,
             2 => 2,
             _ => 0,
         };
