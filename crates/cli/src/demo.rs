@@ -6,6 +6,7 @@ mod files;
 mod game;
 mod home;
 mod playground;
+mod random;
 mod tracking;
 
 use std::time::Duration;

@@ -10,7 +10,6 @@
 //!   connection state recovery is enabled for this namespace. It is also back in its room then.
 
 mod orders;
-mod random;
 mod route;
 mod simulation;
 mod town;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::f32::consts::{PI, TAU};
 
+use super::super::random::Random;
+
 /// The size of the water. The same numbers are in `boat.ts`, as are those of [`sail`].
 pub(super) const WIDTH: f32 = 960.0;
 pub(super) const HEIGHT: f32 = 600.0;
@@ -91,7 +93,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        let mut random = Random(seed | 1);
+        let mut random = Random::new(seed);
         let buoys = std::array::from_fn(|_| Buoy::anywhere(&mut random));
         let round_ends = ROUND_SECONDS * TICKS_PER_SECOND;
         let changed = Changed::default();
@@ -200,14 +202,14 @@ impl World {
     fn add(&mut self, key: Option<u64>, name: &str) -> u8 {
         let taken = |id: &u8| self.boats.iter().any(|boat| boat.id == *id);
         let id = (0..u8::MAX).find(|id| !taken(id)).unwrap_or(u8::MAX - 1);
-        let (x, y) = self.random.place(80.0);
+        let (x, y) = place(&mut self.random, 80.0);
         self.boats.push(Boat {
             id,
             name: name_or_default(name, id),
             score: 0,
             x,
             y,
-            heading: self.random.up_to(TAU),
+            heading: self.random.between(0.0, TAU.into()) as f32,
             vx: 0.0,
             vy: 0.0,
             applied: 0,
@@ -313,8 +315,8 @@ impl World {
 impl Buoy {
     /// A new buoy. One in six is worth three points.
     fn anywhere(random: &mut Random) -> Self {
-        let (x, y) = random.place(40.0);
-        Self { x, y, points: if random.up_to(6.0) < 1.0 { 3 } else { 1 } }
+        let (x, y) = place(random, 40.0);
+        Self { x, y, points: if random.below(6) == 0 { 3 } else { 1 } }
     }
 }
 
@@ -361,22 +363,10 @@ fn byte_to_angle(byte: u8) -> f32 {
     f32::from(byte) * TAU / 256.0
 }
 
-/// xorshift64: where buoys are need not be hard to guess.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn up_to(&mut self, limit: f32) -> f32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 40) as f32 / (1_u32 << 24) as f32 * limit
-    }
-
-    /// A place on the water, at least this far from its edges.
-    fn place(&mut self, margin: f32) -> (f32, f32) {
-        (margin + self.up_to(WIDTH - 2.0 * margin), margin + self.up_to(HEIGHT - 2.0 * margin))
-    }
+/// Returns a place on the water, at least this far from its edges.
+fn place(random: &mut Random, margin: f32) -> (f32, f32) {
+    let mut within = |length: f32| random.between(margin.into(), (length - margin).into()) as f32;
+    (within(WIDTH), within(HEIGHT))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::super::random::Random;
 use super::orders::{Destination, Order, OrderState, Progress, Refusal, Way};
-use super::random::Random;
 use super::route::{Point, Route};
 use super::town::{SIZE, Stop, Town};
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::random::Random;
+use super::super::random::Random;
 use super::route::{Point, Route};
 
 /// The size of the map, in units of its own.

@@ -1,4 +1,4 @@
-//! Numbers that look random: the same seed makes the same town in every build.
+//! Numbers that look random. The same seed makes the same ones in every build.
 
 /// SplitMix64. Nothing here must be unpredictable.
 #[derive(Debug)]
