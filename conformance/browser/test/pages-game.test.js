@@ -98,7 +98,7 @@ describePage("the game", (pages) => {
     const reasons = closes.map(([, reason]) => reason);
     assert.equal(reasons[0], "the messages of the game are binary");
     assert.equal(reasons[2], "an input has 4 bytes");
-    assert.equal(reasons[5], "more than 60 messages in a second");
+    assert.equal(reasons[5], "That was too fast. Wait a moment.");
     await statusIs(page, "reconnects", "0");
     await rawIs(page, "connected");
   });

@@ -7,6 +7,8 @@ mod game;
 mod home;
 mod playground;
 mod random;
+mod rate_limit;
+mod text;
 mod tracking;
 
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //! limit, and a visitor who reaches one gets `{ error }` as the acknowledgement.
 
 mod limits;
-mod pace;
 mod picture;
+mod rate_limits;
 mod rooms;
 mod text;
 
@@ -18,8 +18,8 @@ use tidewire::server::{
 };
 
 use self::limits::{MAX_NAME_CHARS, MAX_TEXT_CHARS, Refusal};
-use self::pace::Pace;
 use self::picture::Picture;
+use self::rate_limits::RateLimits;
 use self::rooms::{Content, Message, Person, RoomSummary, Rooms};
 
 /// The handlers share the rooms.
@@ -32,7 +32,7 @@ pub(super) fn register(io: &Server) {
     let chat = io.of("/chat");
     chat.middleware(introduce);
     chat.on_connection(connected);
-    chat.event_middleware(async |Extension(visit): Extension<Visit>| visit.pace.event(Instant::now()));
+    chat.event_middleware(async |Extension(visit): Extension<Visit>| visit.limits.event(Instant::now()));
     chat.on("rename", rename);
     chat.on("open", open);
     chat.on("join", join);
@@ -57,7 +57,7 @@ struct Introduction {
 struct Visit {
     /// The number of the connection. A recovered socket has the same id as before, but another number.
     member: u64,
-    pace: Pace,
+    limits: RateLimits,
 }
 
 /// What a page needs to know when it is connected.
@@ -95,7 +95,7 @@ async fn introduce(
 async fn connected(chat: Namespace, socket: Socket, rooms: State<Rooms>) -> Result<(), HandlerError> {
     let you: Person = socket.data()?;
     let member = rooms.new_member();
-    socket.set_extension(Visit { member, pace: Pace::new(Instant::now()) });
+    socket.set_extension(Visit { member, limits: RateLimits::new(Instant::now()) });
     let mut room = room_of(&socket);
     if let Some(recovered) = &room {
         announce(&chat, &rooms, recovered);
@@ -136,7 +136,7 @@ async fn open(
     rooms: State<Rooms>,
     Data(name): Data<String>,
 ) -> Result<String, HandlerError> {
-    visit.pace.open(Instant::now())?;
+    visit.limits.open(Instant::now())?;
     let room = text::room_name(&name)?;
     rooms.open(&room, Instant::now())?;
     announce(&chat, &rooms, &room);
@@ -168,7 +168,7 @@ async fn message(
     rooms: State<Rooms>,
     Data((room, id, text)): Data<(String, String, String)>,
 ) -> Result<Message, HandlerError> {
-    visit.pace.message(Instant::now())?;
+    visit.limits.message(Instant::now())?;
     let text = text::message(&text, MAX_TEXT_CHARS)?;
     say(&socket, &rooms, &room, id, Content::Text(text))
 }
@@ -179,7 +179,7 @@ async fn picture(
     rooms: State<Rooms>,
     Data((room, id, data)): Data<(String, String, Bytes)>,
 ) -> Result<Message, HandlerError> {
-    visit.pace.picture(Instant::now())?;
+    visit.limits.picture(Instant::now())?;
     say(&socket, &rooms, &room, id, Content::Picture(Picture::new(&data)?))
 }
 
@@ -209,7 +209,7 @@ async fn picture_data(
     rooms: State<Rooms>,
     Data(key): Data<String>,
 ) -> Result<Bytes, HandlerError> {
-    visit.pace.picture_data(Instant::now())?;
+    visit.limits.picture_data(Instant::now())?;
     let room = room_of(&socket).ok_or(Refusal::NotInRoom)?;
     Ok(rooms.picture(&room, &key).ok_or(Refusal::NoPicture)?)
 }

@@ -31,15 +31,18 @@ use tokio::time::MissedTickBehavior;
 
 use self::protocol::Request;
 use self::world::{Input, TICKS_PER_SECOND, World};
+use super::rate_limit::{RateLimit, TOO_FAST};
+use super::text::single_line;
 use crate::web_sockets::{Shutdown, WebSockets};
 
 const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND as u64);
 /// Players and those who watch, of both kinds. A page has one connection of each kind.
 const MAX_CONNECTIONS: usize = 512;
+/// A longer name is left out, as is one that shows nothing: the boat has a number then.
 const MAX_NAME_CHARACTERS: usize = 16;
 /// A page sends 25 inputs and 4 pings in a second. After a pause of the network, those of some seconds come together.
-const MAX_MESSAGES_PER_SECOND: f32 = 60.0;
-const MAX_MESSAGES_AT_ONCE: f32 = 240.0;
+const MESSAGE_INTERVAL: Duration = Duration::from_micros(1_000_000 / 60);
+const MESSAGES_AT_ONCE: u32 = 240;
 
 /// Registers the handlers and returns the route of the WebSocket.
 pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
@@ -90,7 +93,6 @@ pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
 }
 
 const FULL: &str = "too many connections to the game";
-const TOO_FAST: &str = "more than 60 messages in a second";
 
 /// A handshake on `/game/ws`.
 async fn accept(
@@ -179,7 +181,7 @@ struct Connection {
     /// The key of the player, once it has joined.
     player: Option<u64>,
     steers: bool,
-    allowance: Allowance,
+    rate_limit: RateLimit,
 }
 
 impl Game {
@@ -210,8 +212,12 @@ impl Game {
         }
         let id = hall.next_connection;
         hall.next_connection += 1;
-        let connection =
-            Connection { web_socket, player: None, steers: false, allowance: Allowance::new(Instant::now()) };
+        let connection = Connection {
+            web_socket,
+            player: None,
+            steers: false,
+            rate_limit: RateLimit::new(MESSAGES_AT_ONCE, MESSAGE_INTERVAL, Instant::now()),
+        };
         hall.connections.insert(id, connection);
         if !hall.is_running {
             hall.is_running = true;
@@ -299,7 +305,9 @@ impl Seat {
     /// Whether the connection may send one more message now.
     fn allows_message(&self) -> bool {
         let mut hall = self.game.lock();
-        hall.connections.get_mut(&self.id).is_some_and(|connection| connection.allowance.take(Instant::now()))
+        hall.connections
+            .get_mut(&self.id)
+            .is_some_and(|connection| connection.rate_limit.try_take(Instant::now()))
     }
 
     /// Returns the id of the boat, or `None` if all places are taken.
@@ -307,7 +315,7 @@ impl Seat {
         let mut hall = self.game.lock();
         let hall = &mut *hall;
         let connection = hall.connections.get_mut(&self.id)?;
-        let id = hall.world.join(key, &acceptable_name(name))?;
+        let id = hall.world.join(key, &single_line(name, MAX_NAME_CHARACTERS).unwrap_or_default())?;
         let before = connection.player.replace(key);
         if let Some(before) = before.filter(|before| *before != key) {
             hall.set_adrift_without_connection(before);
@@ -360,38 +368,6 @@ impl Hall {
         if self.connections.values().all(|connection| connection.player != Some(key)) {
             self.world.set_adrift(key);
         }
-    }
-}
-
-/// What others see: at most 16 characters, and none that turns or hides text.
-fn acceptable_name(name: &str) -> String {
-    let is_visible = |character: &char| match character {
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => false,
-        other => !other.is_control(),
-    };
-    let visible: String = name.trim().chars().filter(is_visible).take(MAX_NAME_CHARACTERS).collect();
-    visible.trim().to_owned()
-}
-
-/// A number of messages that refills evenly.
-struct Allowance {
-    left: f32,
-    refilled: Instant,
-}
-
-impl Allowance {
-    fn new(now: Instant) -> Self {
-        Self { left: MAX_MESSAGES_AT_ONCE, refilled: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let refill = now.duration_since(self.refilled).as_secs_f32() * MAX_MESSAGES_PER_SECOND;
-        (self.left, self.refilled) = ((self.left + refill).min(MAX_MESSAGES_AT_ONCE), now);
-        let allowed = self.left >= 1.0;
-        if allowed {
-            self.left -= 1.0;
-        }
-        allowed
     }
 }
 
@@ -472,26 +448,21 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_rate_of_messages_has_a_limit() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(start);
-        let burst = (0..1_000).filter(|_| allowance.take(start)).count();
-        assert_eq!(burst, 240);
-        let later = start + Duration::from_secs(1);
-        assert!((58..=60).contains(&(0..1_000).filter(|_| allowance.take(later)).count()));
+    #[tokio::test]
+    async fn the_rate_of_messages_of_a_connection_has_a_limit() {
+        let seat = game().connect(None).unwrap();
+        let allowed = (0..100_000).take_while(|_| seat.allows_message()).count();
+        assert!((240..100_000).contains(&allowed), "{allowed}");
     }
 
-    #[test]
-    fn a_name_is_short_and_visible() {
-        for (name, accepted) in [
-            ("  Ann ", "Ann"),
-            ("\u{202e}Ann\n\u{200b}", "Ann"),
-            ("a name that is far too long", "a name that is f"),
-            ("\u{7}", ""),
-            ("", ""),
-        ] {
-            assert_eq!(acceptable_name(name), accepted, "{name:?}");
+    #[tokio::test]
+    async fn a_name_that_is_too_long_or_invisible_is_left_out() {
+        let game = game();
+        for (key, name) in (0..).zip([" Ann\n", "a name that is far too long", "\u{200b}"]) {
+            let _ = game.connect(None).unwrap().join(key, name, true);
         }
+        let names = boats(&game);
+        assert_eq!(names[0], "Ann");
+        assert!(names[1..].iter().all(|name| name.starts_with("Boat ")), "{names:?}");
     }
 }

@@ -25,6 +25,8 @@ use route::Point;
 use simulation::{COURIERS, Simulation};
 use town::Town;
 
+use super::rate_limit::{RateLimit, TOO_FAST};
+
 /// Decides what the town looks like.
 const SEED: u64 = 26;
 static TOWN: LazyLock<Town> = LazyLock::new(|| Town::new(SEED));
@@ -32,9 +34,9 @@ static TOWN: LazyLock<Town> = LazyLock::new(|| Town::new(SEED));
 const STEP: Duration = Duration::from_millis(100);
 /// The number of steps between two overviews.
 const STEPS_PER_OVERVIEW: u64 = 5;
-/// The number of events that a socket may send per second, and the number that it may send at once.
-const EVENTS_PER_SECOND: f64 = 5.0;
-const EVENTS_AT_ONCE: f64 = 15.0;
+/// A socket may send this number of events at once, and one more after each interval.
+const EVENTS_AT_ONCE: u32 = 15;
+const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 
 const NAMES: [&str; COURIERS] =
     ["Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Femi", "Greta", "Hugo", "Ines", "Jun"];
@@ -81,7 +83,7 @@ pub(super) fn register(io: &Server) {
 
 /// Moves the couriers while somebody watches.
 async fn connected(socket: Socket, tracking: State<Tracking>) {
-    socket.set_extension(Mutex::new(Allowance::new(Instant::now())));
+    socket.set_extension(RateLimit::new(EVENTS_AT_ONCE, EVENT_INTERVAL, Instant::now()));
     let mut is_running = tracking.is_running();
     if !*is_running {
         *is_running = true;
@@ -90,11 +92,8 @@ async fn connected(socket: Socket, tracking: State<Tracking>) {
 }
 
 /// Refuses events of a socket that sends too many.
-async fn limit_rate(Extension(allowance): Extension<Mutex<Allowance>>) -> Result<(), HandlerError> {
-    if allowance.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
-        return Ok(());
-    }
-    Err(HandlerError::new("This was too fast. Please wait a second."))
+async fn limit_rate(Extension(limit): Extension<RateLimit>) -> Result<(), HandlerError> {
+    if limit.try_take(Instant::now()) { Ok(()) } else { Err(HandlerError::new(TOO_FAST)) }
 }
 
 /// What a page needs to begin.
@@ -208,44 +207,5 @@ fn advance(namespace: &Namespace, simulation: &mut Simulation, step: u64) {
     if step.is_multiple_of(STEPS_PER_OVERVIEW) {
         let overview = Overview { number: step / STEPS_PER_OVERVIEW, couriers: simulation.overview() };
         namespace.keep_latest("overview").emit("overview", overview);
-    }
-}
-
-/// The events that a socket may still send: a token bucket.
-struct Allowance {
-    events: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    fn new(now: Instant) -> Self {
-        Self { events: EVENTS_AT_ONCE, at: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let earned = now.saturating_duration_since(self.at).as_secs_f64() * EVENTS_PER_SECOND;
-        self.at = now;
-        self.events = (self.events + earned).min(EVENTS_AT_ONCE);
-        let is_enough = self.events >= 1.0;
-        if is_enough {
-            self.events -= 1.0;
-        }
-        is_enough
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_socket_may_send_a_burst_and_then_a_few_events_per_second() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(start);
-        let burst = (0..100).filter(|_| allowance.take(start)).count();
-        assert_eq!(burst as f64, EVENTS_AT_ONCE);
-        let later = start + Duration::from_secs(2);
-        let taken = (0..100).filter(|_| allowance.take(later)).count();
-        assert_eq!(taken as f64, 2.0 * EVENTS_PER_SECOND);
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tidewire::server::HandlerError;
 
+use super::super::rate_limit::TOO_FAST;
+
 /// The characters of the name of a person.
 pub(super) const MAX_NAME_CHARS: usize = 24;
 /// The characters of the name of a room.
@@ -59,7 +61,7 @@ impl fmt::Display for Refusal {
             Self::NoRoom => "This room does not exist any more.",
             Self::RoomIsFull => "This room is full.",
             Self::NotInRoom => "You are not in this room.",
-            Self::TooFast => "That was too fast. Wait a moment.",
+            Self::TooFast => TOO_FAST,
             Self::TooManyPictures => "Too many pictures. Wait a minute.",
             Self::PictureTooLarge => "A picture has at most 512 KiB, and 4,096 pixels in width and height.",
             Self::NotAPicture => "This is no PNG, JPEG, WebP or GIF picture.",

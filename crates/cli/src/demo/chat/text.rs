@@ -1,5 +1,6 @@
 //! The names and texts that visitors write.
 
+use super::super::text::{is_hidden, single_line};
 use super::limits::{MAX_ROOM_NAME_CHARS, Refusal};
 
 /// Returns the name of a person: without unprintable characters, and with single spaces.
@@ -26,24 +27,6 @@ pub(super) fn message(text: &str, max_chars: usize) -> Result<String, Refusal> {
         return Err(Refusal::Text);
     }
     Ok(text.chars().filter(|c| *c == '\n' || !is_hidden(*c)).collect())
-}
-
-fn single_line(text: &str, max_chars: usize) -> Option<String> {
-    // A word of the longest text has at most as many characters as the text: the loop is short for any input.
-    if text.len() > 16 * max_chars {
-        return None;
-    }
-    let visible: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_hidden(*c)).collect();
-    let line = visible.split_whitespace().collect::<Vec<_>>().join(" ");
-    (1..=max_chars).contains(&line.chars().count()).then_some(line)
-}
-
-/// Whether a character shows nothing, or changes the direction of what comes after it. The joiners U+200C and U+200D are
-/// parts of words and of emoji.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
