@@ -33,6 +33,16 @@ describe("the pages", () => {
     assert.match(headers["content-security-policy"], /^default-src 'none'; script-src 'self'; style-src 'self';/);
   });
 
+  it("refuse an event without a warning in the log", async () => {
+    const logged = await startApplication({ args: ["--log", "warn,tidewire::demo=debug"] });
+    const socket = io(`${logged.url}/playground`);
+    assert.deepEqual(await socket.timeout(5_000).emitWithAck("fail"), { error: "this event always fails" });
+    socket.disconnect();
+    await logged.stop();
+    assert.match(logged.errors(), /DEBUG.*an event was refused.*this event always fails/);
+    assert.doesNotMatch(logged.errors(), /WARN.*(fail|refuse)/);
+  });
+
   it("and what they connect to do not exist with --no-demo", async () => {
     const plain = await startApplication({ args: ["--no-demo"] });
     for (const path of [...paths, "/pages/theme.js"]) {

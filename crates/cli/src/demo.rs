@@ -11,18 +11,21 @@ mod rate_limit;
 mod text;
 mod tracking;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use tidewire::server::{Builder, ConnectionStateRecovery, Server};
+use tidewire::server::{Builder, ConnectionStateRecovery, HandlerError, Server, Socket};
 
 pub(crate) use figures::Figures;
+use rate_limit::RateLimit;
 
 use crate::web_sockets::WebSockets;
 
 /// What the pages need on top of the options of the binary. The figures begin to count.
 pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
     let builder = chat::configure(builder).observer(figures.observer());
+    let failures = RateLimit::new(10, Duration::from_secs(1), Instant::now());
+    let builder = builder.on_error(move |error, socket, event| log_error(error, socket, event, &failures));
     // Only where the pages show it: elsewhere, clients would see one more argument in each event.
     builder.state(tracking::Tracking::new()).connection_state_recovery(ConnectionStateRecovery {
         namespaces: Some(vec!["/chat".into(), "/tracking".into()]),
@@ -42,4 +45,15 @@ pub(crate) fn register(io: &Server, figures: Figures, sockets: &WebSockets) -> R
     let game = game::register(io, sockets);
     playground::register(io);
     files::router().merge(game)
+}
+
+/// A handler that refuses has answered the visitor, as it should. A failure has a cause, which the visitor does not get.
+fn log_error(error: &HandlerError, socket: &Socket, event: Option<&str>, failures: &RateLimit) {
+    let namespace = socket.namespace();
+    let namespace = namespace.name();
+    if error.source().is_none() {
+        tracing::debug!(namespace, event, reason = error.message(), "an event was refused");
+    } else if failures.try_take(Instant::now()) {
+        tracing::warn!(namespace, event, %error, "a handler failed");
+    }
 }
