@@ -38,7 +38,7 @@ pub(super) fn register(io: &Server) {
     chat.on("join", join);
     chat.on("message", message);
     chat.on("picture", picture);
-    chat.on("picture data", picture_data);
+    chat.on("picture-data", picture_data);
     chat.on("typing", typing);
     chat.on_disconnect(disconnected);
     // The pages measure the round trip.

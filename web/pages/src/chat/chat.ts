@@ -57,7 +57,7 @@ interface ClientToServer {
   join: (room: string, answer: Answer<Joined>) => void;
   message: (room: string, id: string, text: string, answer: Answer<Message>) => void;
   picture: (room: string, id: string, data: ArrayBuffer, answer: Answer<Message>) => void;
-  "picture data": (key: string, answer: Answer<ArrayBuffer>) => void;
+  "picture-data": (key: string, answer: Answer<ArrayBuffer>) => void;
   typing: () => void;
 }
 
@@ -139,7 +139,7 @@ const view: View = new View({
   explain: text,
   /** Pictures arrive when they are asked for. */
   fetchPicture: async (key, { type }) => {
-    const data = await answered(socket.timeout(PATIENCE).emitWithAck("picture data", key));
+    const data = await answered(socket.timeout(PATIENCE).emitWithAck("picture-data", key));
     return new Blob([data], { type });
   },
 });

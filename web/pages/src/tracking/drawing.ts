@@ -37,7 +37,7 @@ export function drawTown(context: CanvasRenderingContext2D, town: Town, colours:
     context.stroke();
   }
   context.strokeStyle = colours.river;
-  context.lineWidth = town.river_width;
+  context.lineWidth = town.riverWidth;
   smooth(context, town.river);
   const streets = (wide: number, narrow: number, edge: boolean) => {
     for (const { from, to, avenue } of town.streets) {

@@ -173,11 +173,11 @@ export class Lists {
     return courier === null ? STATES[state] : `${this.#couriers[courier]} ${STATES[state]}`;
   }
 
-  showProgress({ order, courier, progress, arrives_in }: Progress): void {
+  showProgress({ order, courier, progress, arrivesIn }: Progress): void {
     if (order !== this.#followed?.id || this.#followed.state === "delivered") return;
     find<HTMLProgressElement>("followed-progress").value = progress;
-    const at = new Date(Date.now() + arrives_in * 1_000).toLocaleTimeString();
-    setText(find("followed-state"), `${this.#couriers[courier]} arrives in ${arrives_in} s, at ${at}`);
+    const at = new Date(Date.now() + arrivesIn * 1_000).toLocaleTimeString();
+    setText(find("followed-state"), `${this.#couriers[courier]} arrives in ${arrivesIn} s, at ${at}`);
   }
 
   showOverview(couriers: Overview["couriers"], skipped: number): void {

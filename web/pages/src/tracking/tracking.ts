@@ -19,7 +19,7 @@ export interface Town {
   crossings: Point[];
   streets: { from: number; to: number; avenue: boolean }[];
   river: Point[];
-  river_width: number;
+  riverWidth: number;
   parks: Point[][];
   houses: { at: Point; width: number; depth: number; angle: number }[];
   trees: Point[];
@@ -51,7 +51,7 @@ export interface Progress {
   /** From 0 to 1. */
   progress: number;
   /** Seconds. */
-  arrives_in: number;
+  arrivesIn: number;
 }
 
 interface Way {

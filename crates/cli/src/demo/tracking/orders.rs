@@ -67,6 +67,7 @@ pub(super) enum OrderState {
 
 /// How far the courier of an order is. The page gets it several times per second for the order that it follows.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Progress {
     pub(super) order: u32,
     pub(super) courier: usize,

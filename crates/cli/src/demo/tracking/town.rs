@@ -38,6 +38,7 @@ const PLACES: [&str; 10] = [
 
 /// The town, as the page gets it.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Town {
     size: Point,
     crossings: Vec<Point>,
