@@ -114,9 +114,14 @@ impl Memberships {
         self.joined.keys()
     }
 
-    /// Returns the rooms that the socket is in or was in recently. A room may come several times.
+    /// Returns the rooms that the socket is in or was in recently, each once: a client that joins and leaves a room again and
+    /// again must not cause as many searches of the log.
     pub(super) fn recent_rooms(&self) -> impl Iterator<Item = &Room> + Clone {
-        self.rooms().chain(self.left.iter().map(|left| &left.room))
+        let left = self.left.iter().map(|left| &left.room);
+        let mut left: Vec<&Room> = left.filter(|room| !self.joined.contains_key(*room)).collect();
+        left.sort_unstable();
+        left.dedup();
+        self.rooms().chain(left)
     }
 
     /// Returns the size of the memory on the heap in bytes, with the names of the rooms.
@@ -169,6 +174,21 @@ mod tests {
             assert!(rooms.left.len() <= 2, "the log does not reach back");
             assert!(rooms.are_known_after(position));
         }
+    }
+
+    #[test]
+    fn a_room_that_was_left_many_times_is_searched_once() {
+        let mut rooms = Memberships::default();
+        for position in [0, 10, 20] {
+            rooms.join("a".into(), position);
+            rooms.leave(&"a".into(), position + 5, 0, 64);
+        }
+        rooms.join("b".into(), 20);
+        rooms.leave(&"b".into(), 25, 0, 64);
+        rooms.join("b".into(), 30);
+        let mut recent: Vec<_> = rooms.recent_rooms().map(Room::as_str).collect();
+        recent.sort_unstable();
+        assert_eq!(recent, ["a", "b"]);
     }
 
     #[test]
