@@ -232,7 +232,7 @@ pub struct KeptForRecovery {
 pub enum ClaimError {
     /// There is no such session: it was never there, it was removed after its time or at a limit, its socket was
     /// disconnected by the client or the program, or another connection of the client has recovered it. Or the connection
-    /// has asked for so many unknown sessions that the server does not look for another one.
+    /// has made so many claims in vain that the server does not look for another session.
     #[error("the session is not known")]
     UnknownSession,
     /// The session has expired.

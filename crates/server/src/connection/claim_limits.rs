@@ -12,11 +12,12 @@ use super::Client;
 pub(crate) struct ClaimLimits {
     /// Claims that the adapters have not completed.
     pending: AtomicU32,
-    /// Claims of sessions that nobody knew.
+    /// Claims that recovered nothing.
     failed: AtomicU8,
 }
 
-/// The number of unknown sessions that one connection may ask for.
+/// The number of claims of one connection that may recover nothing. Protects against guesses, and against clients whose
+/// claims cost the servers more than their connection.
 const MAX_FAILED: u8 = 16;
 
 /// One of the claims of a connection that wait for their adapter.
@@ -45,7 +46,7 @@ impl Drop for ClaimPermit {
 }
 
 impl ClaimLimits {
-    /// Counts a claim of a session that nobody knew. Only the connection's task calls this.
+    /// Counts a claim that recovered nothing. Only the connection's task calls this.
     pub(crate) fn count_failed(&self) {
         let count = self.failed.load(Ordering::Relaxed);
         self.failed.store(count.saturating_add(1), Ordering::Relaxed);

@@ -91,7 +91,8 @@ impl Socket {
 
     /// Notes and tells the observers why the client does not recover its session.
     pub(crate) fn handle_recovery_refused(&self, reason: RecoveryRefusal) {
-        if reason == RecoveryRefusal::Session(ClaimError::UnknownSession) {
+        // That one is no fault of this claim, but of those that wait.
+        if reason != RecoveryRefusal::Session(ClaimError::TooManyClaims) {
             self.0.client.claim_limits().count_failed();
         }
         tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), %reason, "not recovered");
