@@ -5,7 +5,7 @@
 
 mod bus;
 mod claims;
-mod expiring;
+mod expiring_map;
 mod log_order;
 mod message;
 mod node;

@@ -20,7 +20,7 @@ use crate::remote_socket::RemoteSocketState;
 use crate::request::{AckWaiter, Request};
 use crate::room::Room;
 use crate::room_change::{RoomChange, RoomObserver};
-use recovery::LogOrder;
+use recovery::LocalRecovery;
 
 /// An [`Adapter`] whose sockets are all in this process. An adapter of a cluster uses it for the sockets of its own
 /// process.
@@ -63,7 +63,7 @@ pub struct InMemoryAdapter {
     index: RwLock<RoomIndex>,
     room_observer: OnceLock<RoomObserver>,
     /// Set if sessions and events are kept for recovery. Its lock is taken before that of the index.
-    log_order: OnceLock<Box<LogOrder>>,
+    recovery: OnceLock<Box<LocalRecovery>>,
 }
 
 /// The connections that a broadcast wakes.
@@ -76,7 +76,7 @@ impl InMemoryAdapter {
         Self {
             index: RwLock::new(RoomIndex::new()),
             room_observer: OnceLock::new(),
-            log_order: OnceLock::new(),
+            recovery: OnceLock::new(),
         }
     }
 
@@ -117,18 +117,18 @@ impl InMemoryAdapter {
 
     /// Removes a socket and takes it out of all its rooms. Its session ends.
     pub fn del_all(&self, id: &SocketId) {
-        let former = match self.log_order.get() {
+        let former = match self.recovery.get() {
             None => self.update(|index| index.remove(id)),
-            Some(order) => self.remove_in_order(order, id),
+            Some(recovery) => self.remove_in_order(recovery, id),
         };
         drop(former);
     }
 
     /// Delivers an event to the sockets that the options select. Each socket receives one copy. Returns their number.
     pub fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
-        match self.log_order.get() {
+        match self.recovery.get() {
             None => self.deliver(event, options),
-            Some(order) => self.broadcast_in_order(order, event, options, None),
+            Some(recovery) => self.broadcast_in_order(recovery, event, options, None),
         }
     }
 
@@ -284,12 +284,12 @@ impl InMemoryAdapter {
 
     /// Changes the index, and reports the changes of rooms after the lock is released.
     fn update<R>(&self, change: impl FnOnce(&mut RoomIndex) -> R) -> R {
-        let (result, changes) = match self.log_order.get() {
+        let (result, changes) = match self.recovery.get() {
             None => self.change(change),
-            Some(order) => {
-                let mut lane = order.lane();
+            Some(recovery) => {
+                let mut state = recovery.state();
                 let (result, changes) = self.change(change);
-                lane.handle_changes(&changes);
+                state.handle_changes(&changes);
                 (result, changes)
             }
         };
@@ -322,14 +322,14 @@ impl Adapter for InMemoryAdapter {
     }
 
     fn enable_recovery(&self, options: RecoveryOptions, host: Weak<dyn Host>) -> bool {
-        if self.log_order.set(Box::new(LogOrder::new(options, host))).is_ok() {
+        if self.recovery.set(Box::new(LocalRecovery::new(options, host))).is_ok() {
             self.write().record_changes();
         }
         true
     }
 
     fn recovery(&self) -> Option<&dyn Recovery> {
-        self.log_order.get().map(|_| self as &dyn Recovery)
+        self.recovery.get().map(|_| self as &dyn Recovery)
     }
 }
 

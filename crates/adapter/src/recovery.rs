@@ -1,18 +1,18 @@
 //! Connection state recovery: what an adapter keeps of a client that has lost its connection.
 //!
-//! The rules are those of [`Recovery`]. [`Lane`] is the state machine behind the adapters of this crate: the log of a
-//! namespace, its sessions, and the order in which things happen to them. It gets the time and the random bytes as
+//! The rules are those of [`Recovery`]. [`RecoveryState`] is the state machine behind the adapters of this crate: the log
+//! of a namespace, its sessions, and the order in which things happen to them. It gets the time and the random bytes as
 //! arguments.
 
 mod assigned;
-mod lane;
-mod last_pushed;
+mod last_sent;
 mod log;
 mod memberships;
 mod offset;
 mod private_log;
 mod room_positions;
 mod sessions;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +27,7 @@ use ws_proto::Time;
 
 use crate::local_socket::LocalSocket;
 use crate::room::Room;
-pub(crate) use lane::{Claim, Lane, is_logged};
+pub(crate) use state::{Claim, RecoveryState, is_logged};
 
 /// The part of an [`Adapter`](crate::Adapter) that keeps sessions and a log of events. A client that reconnects in time
 /// then gets its rooms, its data and the events that it has missed.

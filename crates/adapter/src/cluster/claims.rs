@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
-use super::expiring::Expiring;
+use super::expiring_map::ExpiringMap;
 use super::{ClaimReply, ClusterOptions, Message, MovedSession, NodeId, Recipient, RequestId};
 use crate::recovery::{ClaimError, Claimed, PrivateId};
 
@@ -27,9 +27,9 @@ pub(super) struct Claims {
     pending: HashMap<RequestId, Pending>,
     deadlines: BTreeSet<(Time, RequestId)>,
     /// Copies of sessions that perhaps belong to this server.
-    unconfirmed: Expiring<Copy>,
+    unconfirmed: ExpiringMap<SessionCopy>,
     /// The requests by which other servers have taken sessions of this server.
-    taken: Expiring<(NodeId, RequestId)>,
+    taken: ExpiringMap<(NodeId, RequestId)>,
 }
 
 /// A claim, and who waits for it.
@@ -66,12 +66,12 @@ enum Step {
     /// The servers in `waiting` have not replied. `failure` is the reason if none of them has the session.
     Asking { waiting: HashSet<NodeId>, all_are_known: bool, asked: Time, failure: ClaimError },
     /// The owner has not confirmed that the session belongs to this server.
-    Taking(Copy),
+    Taking(SessionCopy),
 }
 
 /// The copy of a session, and how to take the session.
 #[derive(Debug)]
-struct Copy {
+struct SessionCopy {
     session: Box<MovedSession>,
     owner: NodeId,
     request: RequestId,
@@ -98,8 +98,8 @@ impl Claims {
             timeout: options.claim_timeout,
             pending: HashMap::new(),
             deadlines: BTreeSet::new(),
-            unconfirmed: Expiring::new(options.max_claims),
-            taken: Expiring::new(options.max_claims),
+            unconfirmed: ExpiringMap::new(options.max_claims),
+            taken: ExpiringMap::new(options.max_claims),
         }
     }
 
@@ -165,7 +165,7 @@ impl Claims {
                 if !is_usable {
                     return Some(vec![Effect::Refuse(claim.claimant, ClaimError::LogTooShort)]);
                 }
-                let copy = Copy { session, owner: from.clone(), request: id, until };
+                let copy = SessionCopy { session, owner: from.clone(), request: id, until };
                 return Some(self.take(claim, copy, now));
             }
             ClaimReply::Unavailable if waiting.remove(from) => *failure = ClaimError::NodeLeft,
@@ -240,12 +240,12 @@ impl Claims {
         effects
     }
 
-    fn take_unconfirmed(&mut self, pid: &str, now: Time) -> Option<Copy> {
+    fn take_unconfirmed(&mut self, pid: &str, now: Time) -> Option<SessionCopy> {
         self.unconfirmed.drop_expired(now);
         self.unconfirmed.remove(pid)
     }
 
-    fn take(&mut self, claim: Claim, copy: Copy, now: Time) -> Vec<Effect> {
+    fn take(&mut self, claim: Claim, copy: SessionCopy, now: Time) -> Vec<Effect> {
         let (request, owner) = (copy.request, copy.owner.clone());
         let (pid, generation) = (copy.session.pid.clone(), copy.session.generation);
         self.insert(request, Pending { claim, deadline: now + self.timeout, step: Step::Taking(copy) });

@@ -222,9 +222,9 @@ pub struct MovedSession {
     /// Where the session began.
     pub started: u64,
     /// The last event that its sockets were sent.
-    pub pushed: u64,
+    pub sent: u64,
     /// Its offset.
-    pub pushed_offset: Option<Box<str>>,
+    pub sent_offset: Option<Box<str>>,
     /// Where its last socket was disconnected.
     pub suspended: u64,
     /// The rooms of the socket, and where it joined them.

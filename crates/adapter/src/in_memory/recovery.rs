@@ -1,7 +1,7 @@
 //! Connection state recovery within one process.
 //!
-//! Everything that changes what a socket receives holds the [`Lane`]: an event from its offset to its last delivery, and
-//! each change of the rooms. The lock of the index is taken inside.
+//! Everything that changes what a socket receives holds the [`RecoveryState`]: an event from its offset to its last
+//! delivery, and each change of the rooms. The lock of the index is taken inside.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,39 +16,40 @@ use crate::host::Host;
 use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
 use crate::recovery::{
-    Claim, ClaimError, Claimed, KeptForRecovery, Lane, Recovery, RecoveryOptions, Resumed, Session, is_logged,
+    Claim, ClaimError, Claimed, KeptForRecovery, Recovery, RecoveryOptions, RecoveryState, Resumed, Session,
+    is_logged,
 };
 
-/// The order of the log of a namespace.
-pub(super) struct LogOrder {
-    lane: Mutex<Lane>,
+/// What a namespace keeps for recovery. Its lock is the order of the log.
+pub(super) struct LocalRecovery {
+    state: Mutex<RecoveryState>,
     host: Weak<dyn Host>,
 }
 
-impl LogOrder {
+impl LocalRecovery {
     pub(super) fn new(options: RecoveryOptions, host: Weak<dyn Host>) -> Self {
-        Self { lane: Mutex::new(Lane::new(options)), host }
+        Self { state: Mutex::new(RecoveryState::new(options)), host }
     }
 
-    // A panic of the server's code below cannot leave the lane inconsistent: it is called before the lane changes.
-    pub(super) fn lane(&self) -> MutexGuard<'_, Lane> {
-        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    // A panic of the server's code below cannot leave the state inconsistent: it is called before the state changes.
+    pub(super) fn state(&self) -> MutexGuard<'_, RecoveryState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes sure that what the lane keeps is dropped in time. The caller has released the lane.
+    /// Makes sure that what is kept is dropped in time. The caller has released the state.
     #[cold]
     fn start_timer(&self) {
         let Some(host) = self.host.upgrade() else { return };
         let is_started = host.start_recovery_timer();
         if !is_started {
-            self.lane().has_timer = false;
+            self.state().has_timer = false;
         }
     }
 }
 
 /// Notes that a timer is needed. Returns whether the caller must start it.
-fn needs_timer(lane: &mut Lane) -> bool {
-    !std::mem::replace(&mut lane.has_timer, true)
+fn needs_timer(state: &mut RecoveryState) -> bool {
+    !std::mem::replace(&mut state.has_timer, true)
 }
 
 impl InMemoryAdapter {
@@ -59,42 +60,42 @@ impl InMemoryAdapter {
         options: &BroadcastOptions,
         assigned: Option<&str>,
     ) {
-        self.broadcast_in_order(self.order(), event, options, assigned);
+        self.broadcast_in_order(self.local_recovery(), event, options, assigned);
     }
 
     /// Returns a copy of a session for another server, which may take the session. If a socket still uses it, its connection
     /// ends.
     pub(crate) fn export_session(&self, pid: &str, now: Time) -> Option<MovedSession> {
-        let order = self.log_order.get()?;
+        let recovery = self.recovery.get()?;
         // The result is that of an offset that the client does not have.
-        let _ = self.end_unnoticed_connection(order, pid, None, now);
-        order.lane().export(pid, now)
+        let _ = self.end_unnoticed_connection(recovery, pid, None, now);
+        recovery.state().export(pid, now)
     }
 
-    /// Removes a session that another server takes, see [`Lane::take`].
+    /// Removes a session that another server takes, see [`RecoveryState::take`].
     pub(crate) fn take_session(&self, pid: &str, generation: u64, now: Time) -> Option<Time> {
-        self.log_order.get()?.lane().take(pid, generation, now)
+        self.recovery.get()?.state().take(pid, generation, now)
     }
 
     /// Returns whether the log contains the place of a session of another server.
     pub(crate) fn can_import(&self, session: &MovedSession) -> bool {
-        self.log_order.get().is_some_and(|order| order.lane().can_import(session))
+        self.recovery.get().is_some_and(|recovery| recovery.state().can_import(session))
     }
 
-    /// Keeps a session of another server, see [`Lane::import`].
+    /// Keeps a session of another server, see [`RecoveryState::import`].
     pub(crate) fn import_session(
         &self,
         session: MovedSession,
         until: Time,
         now: Time,
     ) -> Result<(), ClaimError> {
-        let order = self.order();
-        let mut lane = order.lane();
-        lane.import(session, until, now)?;
-        let starts_timer = needs_timer(&mut lane);
-        drop(lane);
+        let recovery = self.local_recovery();
+        let mut state = recovery.state();
+        state.import(session, until, now)?;
+        let starts_timer = needs_timer(&mut state);
+        drop(state);
         if starts_timer {
-            order.start_timer();
+            recovery.start_timer();
         }
         Ok(())
     }
@@ -102,12 +103,12 @@ impl InMemoryAdapter {
     /// Returns the result of a claim. If a socket still uses the session, ends its connection and claims the session again.
     fn end_unnoticed_connection(
         &self,
-        order: &LogOrder,
+        recovery: &LocalRecovery,
         pid: &str,
         offset: Option<&str>,
         now: Time,
     ) -> Result<Claim, ClaimError> {
-        let first = order.lane().claim(pid, offset, now);
+        let first = recovery.state().claim(pid, offset, now);
         let Ok(Claim::InUse { id, generation }) = first else { return first };
         if let Some(socket) = self.local_socket(&id)
             && socket.evict()
@@ -115,13 +116,13 @@ impl InMemoryAdapter {
             // Another thread may be about to do this, after the hooks of the program.
             self.suspend(&*socket, generation, now);
         }
-        order.lane().claim(pid, offset, now)
+        recovery.state().claim(pid, offset, now)
     }
 
     /// Notes that events of a message bus may be missing here.
     pub(crate) fn note_gap(&self) {
-        if let Some(order) = self.log_order.get() {
-            let former_log = order.lane().note_gap();
+        if let Some(recovery) = self.recovery.get() {
+            let former_log = recovery.state().note_gap();
             drop(former_log);
         }
     }
@@ -129,19 +130,19 @@ impl InMemoryAdapter {
     /// Delivers an event at its place in the order of the log. `assigned` is its offset, if a message bus has assigned it.
     pub(super) fn broadcast_in_order(
         &self,
-        order: &LogOrder,
+        recovery: &LocalRecovery,
         event: &EncodedEvent,
         options: &BroadcastOptions,
         assigned: Option<&str>,
     ) -> usize {
-        let Some(host) = order.host.upgrade() else { return 0 };
+        let Some(host) = recovery.host.upgrade() else { return 0 };
         let mut wakers = SmallVec::new();
-        let mut lane = order.lane();
+        let mut state = recovery.state();
         let is_logged = is_logged(options);
         let event = match assigned {
             Some(offset) if is_logged => std::borrow::Cow::Owned(event.with_offset(offset)),
-            None if is_logged => std::borrow::Cow::Owned(lane.stamp(event)),
-            _ => lane.unlogged(event, &options.policy),
+            None if is_logged => std::borrow::Cow::Owned(state.stamp(event)),
+            _ => state.unlogged(event, &options.policy),
         };
         if !host.prepare_delivery(&event) {
             return 0;
@@ -151,51 +152,55 @@ impl InMemoryAdapter {
         if !is_logged {
             receivers = self.push_to_selected(&event, options, &mut wakers, |_| {});
         } else {
-            let (last_pushed, place) = lane.next_receivers(assigned);
+            let (last_sent, position) = state.next_receivers(assigned);
             receivers =
-                self.push_to_selected(&event, options, &mut wakers, |slot| last_pushed.set(slot, &place));
-            lane.push(event.into_owned(), options.clone(), assigned, host.now());
-            starts_timer = needs_timer(&mut lane);
+                self.push_to_selected(&event, options, &mut wakers, |slot| last_sent.set(slot, &position));
+            state.push(event.into_owned(), options.clone(), assigned, host.now());
+            starts_timer = needs_timer(&mut state);
         }
-        drop(lane);
+        drop(state);
         wakers.into_iter().for_each(std::task::Waker::wake);
         if starts_timer {
-            order.start_timer();
+            recovery.start_timer();
         }
         receivers
     }
 
     /// Removes a socket and its session.
-    pub(super) fn remove_in_order(&self, order: &LogOrder, id: &SocketId) -> Option<Arc<dyn LocalSocket>> {
+    pub(super) fn remove_in_order(
+        &self,
+        recovery: &LocalRecovery,
+        id: &SocketId,
+    ) -> Option<Arc<dyn LocalSocket>> {
         let (former, changes) = {
-            let mut lane = order.lane();
-            lane.end(id);
+            let mut state = recovery.state();
+            state.end(id);
             let ((former, slots), changes) = self.change(|index| (index.remove(id), index.slots()));
-            lane.handle_removal(slots);
+            state.handle_removal(slots);
             (former, changes)
         };
         self.report_changes(&changes);
         former
     }
 
-    fn order(&self) -> &LogOrder {
-        self.log_order.get().expect("`Adapter::recovery` returns this only with a log")
+    fn local_recovery(&self) -> &LocalRecovery {
+        self.recovery.get().expect("`Adapter::recovery` returns this only with a log")
     }
 }
 
 impl Recovery for InMemoryAdapter {
     fn begin(&self, pid: &str, socket: Arc<dyn LocalSocket>) {
-        let order = self.order();
-        let mut lane = order.lane();
-        let generation = lane.begin(socket.id(), pid);
+        let recovery = self.local_recovery();
+        let mut state = recovery.state();
+        let generation = state.begin(socket.id(), pid);
         let waker = socket.accept(&[], generation);
         let id = socket.id().clone();
         let ((former, slot), changes) = self.change(|index| {
             let former = index.remove(&id);
             (former, index.insert(socket))
         });
-        lane.attach(&id, slot);
-        drop(lane);
+        state.attach(&id, slot);
+        drop(state);
         drop(former);
         if let Some(waker) = waker {
             waker.wake();
@@ -204,32 +209,32 @@ impl Recovery for InMemoryAdapter {
     }
 
     fn suspend(&self, socket: &dyn LocalSocket, generation: u64, now: Time) {
-        let order = self.order();
-        let mut lane = order.lane();
+        let recovery = self.local_recovery();
+        let mut state = recovery.state();
         let slot = self.read().slot(socket.id());
-        if !lane.suspend(socket, slot, generation, now) {
+        if !state.suspend(socket, slot, generation, now) {
             return;
         }
         let ((former, slots), changes) = self.change(|index| (index.remove(socket.id()), index.slots()));
-        lane.handle_removal(slots);
-        let starts_timer = needs_timer(&mut lane);
-        drop(lane);
+        state.handle_removal(slots);
+        let starts_timer = needs_timer(&mut state);
+        drop(state);
         drop(former);
         self.report_changes(&changes);
         if starts_timer {
-            order.start_timer();
+            recovery.start_timer();
         }
     }
 
     fn claim(&self, pid: &str, offset: Option<&str>, now: Time, then: Claimed) {
-        let order = self.order();
-        then(match self.end_unnoticed_connection(order, pid, offset, now) {
+        let recovery = self.local_recovery();
+        then(match self.end_unnoticed_connection(recovery, pid, offset, now) {
             Ok(Claim::Session(session)) => Ok(session),
             // It was disconnected for good, or another connection of the client was faster.
             Ok(Claim::InUse { .. }) => Err(ClaimError::UnknownSession),
             Err(error) => {
                 if error.ends_session() {
-                    order.lane().end_unrecoverable(pid, offset, now);
+                    recovery.state().end_unrecoverable(pid, offset, now);
                 }
                 Err(error)
             }
@@ -237,11 +242,11 @@ impl Recovery for InMemoryAdapter {
     }
 
     fn resume(&self, session: Session, socket: Arc<dyn LocalSocket>, now: Time, then: Resumed) {
-        let mut lane = self.order().lane();
-        let (missed, generation) = match lane.resume(&session, now) {
+        let mut state = self.local_recovery().state();
+        let (missed, generation) = match state.resume(&session, now) {
             Ok(resumed) => resumed,
             Err(error) => {
-                drop(lane);
+                drop(state);
                 return then(Err(error));
             }
         };
@@ -257,8 +262,8 @@ impl Recovery for InMemoryAdapter {
             }
             (former, slot)
         });
-        lane.attach(&id, slot);
-        drop(lane);
+        state.attach(&id, slot);
+        drop(state);
         drop(former);
         if let Some(waker) = waker {
             waker.wake();
@@ -268,24 +273,24 @@ impl Recovery for InMemoryAdapter {
     }
 
     fn has_session(&self, id: &SocketId) -> bool {
-        self.order().lane().has_session(id)
+        self.local_recovery().state().has_session(id)
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.order().lane().poll_timeout()
+        self.local_recovery().state().poll_timeout()
     }
 
     fn handle_timeout(&self, now: Time) -> Option<Time> {
-        self.order().lane().handle_timeout(now)
+        self.local_recovery().state().handle_timeout(now)
     }
 
     fn kept(&self) -> KeptForRecovery {
-        self.order().lane().kept()
+        self.local_recovery().state().kept()
     }
 }
 
-impl fmt::Debug for LogOrder {
+impl fmt::Debug for LocalRecovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogOrder").finish_non_exhaustive()
+        f.debug_struct("LocalRecovery").finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use socketio_proto::{Arguments, SocketId};
 use ws_proto::Time;
 
-use super::last_pushed::Place;
+use super::last_sent::EventPosition;
 use super::memberships::Memberships;
 use super::offset::Position;
 
@@ -32,8 +32,8 @@ pub(super) struct Entry {
     /// The position of the last event before the session began.
     pub(super) started: Position,
     /// The last event that the client may have received. Valid while the session is kept; for a connected socket, see
-    /// `LastPushed`.
-    pub(super) pushed: Place,
+    /// `LastSent`.
+    pub(super) sent: EventPosition,
     pub(super) rooms: Memberships,
     /// Changes with each socket that the session gets.
     pub(super) generation: u64,
@@ -72,7 +72,7 @@ impl Sessions {
             Entry {
                 pid,
                 started,
-                pushed: Place { position: started, offset: None },
+                sent: EventPosition { position: started, offset: None },
                 rooms,
                 generation,
                 has_moved: false,
@@ -116,20 +116,20 @@ impl Sessions {
         Some((id, self.get(id)?))
     }
 
-    /// Keeps the session of a socket that is gone. `pushed` is the last event that the socket was sent, and `suspended` the
-    /// position of the last event of all.
+    /// Keeps the session of a socket that is gone. `sent` is the last event that the socket was sent, and `suspended` is
+    /// the position of the last event of all.
     pub(super) fn keep(
         &mut self,
         id: &SocketId,
         data: Option<Arc<Arguments<'static>>>,
-        pushed: Place,
+        sent: EventPosition,
         suspended: Position,
         until: Time,
     ) {
         let number = self.next_number();
         let Some(entry) = self.by_id.get_mut(id) else { return };
         let bytes = entry.memory() + data.as_ref().map_or(0, |data| data.size());
-        entry.pushed = pushed;
+        entry.sent = sent;
         entry.state = State::Kept { until, number, suspended, data, bytes };
         self.kept_bytes += bytes;
         self.expiry.insert((until, number), id.clone());
@@ -137,13 +137,13 @@ impl Sessions {
 
     /// Gives a kept session a socket again. `last_missed` is the last event that it gets now. Returns its new
     /// generation, or `None` if it is not kept.
-    pub(super) fn resume(&mut self, id: &SocketId, last_missed: Option<Place>) -> Option<u64> {
+    pub(super) fn resume(&mut self, id: &SocketId, last_missed: Option<EventPosition>) -> Option<u64> {
         let generation = self.next_number();
         let entry = self.by_id.get_mut(id)?;
         let State::Kept { until, number, bytes, .. } = entry.state else { return None };
         entry.state = State::Live;
         if let Some(last_missed) = last_missed {
-            entry.pushed = last_missed;
+            entry.sent = last_missed;
         }
         entry.generation = generation;
         self.kept_bytes -= bytes;

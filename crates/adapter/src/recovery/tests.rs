@@ -14,9 +14,9 @@ use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::room_change::RoomChange;
 use socketio_proto::EncodedEvent;
 
-/// A lane, the time, and the rooms of the connected sockets. The number of a socket is also its slot.
+/// The tested state, the time, and the rooms of the connected sockets. The number of a socket is also its slot.
 struct Test {
-    lane: Lane,
+    state: RecoveryState,
     now: Time,
     sockets: BTreeMap<u8, BTreeSet<Room>>,
 }
@@ -43,51 +43,51 @@ impl Test {
     fn new(set: impl FnOnce(&mut RecoveryOptions)) -> Self {
         let mut options = RecoveryOptions::new([7; 8]);
         set(&mut options);
-        Self { lane: Lane::new(options), now: Time::ZERO, sockets: BTreeMap::new() }
+        Self { state: RecoveryState::new(options), now: Time::ZERO, sockets: BTreeMap::new() }
     }
 
     fn begin(&mut self, socket: u8, pid: &str) -> u64 {
-        let generation = self.lane.begin(&id(socket), pid);
+        let generation = self.state.begin(&id(socket), pid);
         self.insert(socket, []);
         generation
     }
 
     fn insert(&mut self, socket: u8, rooms: impl IntoIterator<Item = Room>) {
-        self.lane.attach(&id(socket), socket.into());
+        self.state.attach(&id(socket), socket.into());
         self.sockets.insert(socket, rooms.into_iter().chain([Room::from(id(socket))]).collect());
     }
 
     /// Sends an event to the selected sockets and logs it. Returns its offset.
     fn emit(&mut self, name: &str, options: &BroadcastOptions) -> String {
-        let stamped = self.lane.stamp(&event(name));
+        let stamped = self.state.stamp(&event(name));
         let offset = offset_of(&stamped);
-        let (last_pushed, place) = self.lane.next_receivers(None);
+        let (last_sent, position) = self.state.next_receivers(None);
         for (socket, rooms) in &self.sockets {
             let is_in = |room: &Room| rooms.contains(room);
             if (options.rooms.is_empty() || options.rooms.iter().any(is_in))
                 && !options.except.iter().any(is_in)
             {
-                last_pushed.set((*socket).into(), &place);
+                last_sent.set((*socket).into(), &position);
             }
         }
-        self.lane.push(stamped, options.clone(), None, self.now);
+        self.state.push(stamped, options.clone(), None, self.now);
         offset
     }
 
     fn join(&mut self, socket: u8, room: &str) {
         self.sockets.get_mut(&socket).unwrap().insert(room.into());
         let change = RoomChange::Joined { room: room.into(), socket: id(socket) };
-        self.lane.handle_changes(&[change]);
+        self.state.handle_changes(&[change]);
     }
 
     fn leave(&mut self, socket: u8, room: &str) {
         self.sockets.get_mut(&socket).unwrap().remove(room);
         let change = RoomChange::Left { room: room.into(), socket: id(socket) };
-        self.lane.handle_changes(&[change]);
+        self.state.handle_changes(&[change]);
     }
 
     fn suspend(&mut self, socket: u8, generation: u64) -> bool {
-        let has_session = self.lane.suspend(&Idle(id(socket)), Some(socket.into()), generation, self.now);
+        let has_session = self.state.suspend(&Idle(id(socket)), Some(socket.into()), generation, self.now);
         if has_session {
             self.sockets.remove(&socket);
         }
@@ -95,7 +95,7 @@ impl Test {
     }
 
     fn claim(&self, pid: &str, offset: Option<&str>) -> Result<Session, ClaimError> {
-        match self.lane.claim(pid, offset, self.now)? {
+        match self.state.claim(pid, offset, self.now)? {
             Claim::Session(session) => Ok(session),
             Claim::InUse { .. } => panic!("a socket uses the session"),
         }
@@ -103,7 +103,7 @@ impl Test {
 
     /// Returns the missed events and the generation.
     fn resume(&mut self, session: &Session) -> Result<(Vec<EncodedEvent>, u64), ClaimError> {
-        let resumed = self.lane.resume(session, self.now)?;
+        let resumed = self.state.resume(session, self.now)?;
         let number = (1..=u8::MAX).find(|number| id(*number) == session.id).unwrap();
         self.insert(number, session.rooms.iter().cloned());
         Ok(resumed)
@@ -166,19 +166,19 @@ fn a_claim_consumes_nothing_and_a_session_is_resumed_once() {
 fn a_session_ends_with_its_socket_and_after_its_time() {
     let mut test = Test::new(|_| {});
     test.begin(1, "1");
-    test.lane.end(&id(1));
+    test.state.end(&id(1));
     assert_eq!(test.claim("1", None).unwrap_err(), ClaimError::UnknownSession);
     let generation = test.begin(2, "2");
     test.suspend(2, generation);
-    test.lane.end(&id(2));
+    test.state.end(&id(2));
     let session = test.claim("2", None).unwrap();
     test.now = test.now + 120 * SECOND;
     assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::Expired);
     assert_eq!(test.resume(&session).unwrap_err(), ClaimError::Expired);
-    assert_eq!(test.lane.poll_timeout(), Some(test.now));
-    test.lane.handle_timeout(test.now);
+    assert_eq!(test.state.poll_timeout(), Some(test.now));
+    test.state.handle_timeout(test.now);
     assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::UnknownSession);
-    assert_eq!((test.lane.kept(), test.lane.poll_timeout()), (KeptForRecovery::default(), None));
+    assert_eq!((test.state.kept(), test.state.poll_timeout()), (KeptForRecovery::default(), None));
 }
 
 #[test]
@@ -187,10 +187,10 @@ fn an_offset_that_no_event_has_had_is_refused() {
     let generation = test.begin(1, "pid");
     let last = test.emit("1", &BroadcastOptions::new());
     test.suspend(1, generation);
-    for offset in ["", "hello", &last[1..], &Test::new(|_| {}).lane.stamp(&event("1")).json()[6..19]] {
+    for offset in ["", "hello", &last[1..], &Test::new(|_| {}).state.stamp(&event("1")).json()[6..19]] {
         assert_eq!(test.claim("pid", Some(offset)).unwrap_err(), ClaimError::InvalidOffset, "{offset}");
     }
-    let next = test.lane.stamp(&event("2")).json().rsplit('"').nth(1).unwrap().to_owned();
+    let next = test.state.stamp(&event("2")).json().rsplit('"').nth(1).unwrap().to_owned();
     assert_eq!(test.claim("pid", Some(&next)).unwrap_err(), ClaimError::InvalidOffset);
     assert!(test.claim("pid", Some(&last)).is_ok());
 }
@@ -205,25 +205,25 @@ fn the_log_forgets_by_time_and_by_bytes() {
     test.suspend(1, generation);
     assert!(test.claim("pid", None).is_ok());
     test.now = test.now + 80 * SECOND;
-    test.lane.handle_timeout(test.now);
+    test.state.handle_timeout(test.now);
     assert_eq!(test.claim("pid", None).unwrap_err(), ClaimError::LogTooShort);
     assert!(test.claim("pid", Some(&first)).is_ok());
     test.now = test.now + 100 * SECOND;
-    test.lane.handle_timeout(test.now);
+    test.state.handle_timeout(test.now);
     assert_eq!(test.claim("pid", Some(&first)).unwrap_err(), ClaimError::LogTooShort);
     assert!(test.claim("pid", Some(&second)).is_ok(), "it has missed nothing");
     let each = {
         test.emit("3", &BroadcastOptions::new());
-        test.lane.kept().event_bytes
+        test.state.kept().event_bytes
     };
     let mut test = Test::new(|options| options.max_log_bytes = 3 * each);
     test.begin(1, "pid");
     for _ in 0..100 {
         test.emit("4", &BroadcastOptions::new());
     }
-    assert_eq!((test.lane.kept().events, test.lane.kept().event_bytes), (3, 3 * each));
+    assert_eq!((test.state.kept().events, test.state.kept().event_bytes), (3, 3 * each));
     test.emit(&"long".repeat(each), &BroadcastOptions::new());
-    assert_eq!((test.lane.kept().events, test.lane.kept().event_bytes), (0, 0), "it does not fit");
+    assert_eq!((test.state.kept().events, test.state.kept().event_bytes), (0, 0), "it does not fit");
 }
 
 #[test]
@@ -233,11 +233,11 @@ fn nothing_from_before_a_gap_is_recovered() {
     test.begin(2, "2");
     let before = test.emit("before", &BroadcastOptions::new());
     test.suspend(1, generation);
-    test.lane.note_gap();
+    test.state.note_gap();
     assert_eq!(test.claim("1", Some(&before)).unwrap_err(), ClaimError::UnknownSession);
     let after = test.emit("after", &BroadcastOptions::new());
     assert_ne!(before[..6], after[..6], "another epoch");
-    let Claim::InUse { id: socket, generation } = test.lane.claim("2", None, test.now).unwrap() else {
+    let Claim::InUse { id: socket, generation } = test.state.claim("2", None, test.now).unwrap() else {
         panic!("its socket is connected")
     };
     assert_eq!(socket, id(2));
@@ -246,7 +246,7 @@ fn nothing_from_before_a_gap_is_recovered() {
     assert_eq!(test.claim("2", None).unwrap_err(), ClaimError::Gap);
     // It may have missed one before.
     assert_eq!(test.claim("2", Some(&after)).unwrap_err(), ClaimError::Gap);
-    assert!(test.lane.export("2", test.now).is_none());
+    assert!(test.state.export("2", test.now).is_none());
     let generation = test.begin(3, "3");
     test.suspend(3, generation);
     test.emit("missed", &BroadcastOptions::new());
@@ -265,7 +265,7 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
         test.suspend(number, generation);
         test.now = test.now + SECOND;
     }
-    assert_eq!(test.lane.kept().sessions, 2);
+    assert_eq!(test.state.kept().sessions, 2);
     assert_eq!(test.claim("1", None).unwrap_err(), ClaimError::UnknownSession);
     for name in ["a", "b", "c"] {
         test.emit(name, &BroadcastOptions::new());
@@ -288,7 +288,7 @@ fn the_numbers_of_sessions_and_of_missed_events_are_limited() {
     let mut test = Test::new(|options| options.max_session_bytes = 100);
     let generation = test.begin(1, "1");
     assert!(test.suspend(1, generation));
-    assert_eq!(test.lane.kept(), KeptForRecovery::default(), "it does not fit");
+    assert_eq!(test.state.kept(), KeptForRecovery::default(), "it does not fit");
 }
 
 #[test]
@@ -296,10 +296,10 @@ fn no_debug_form_contains_a_private_id() {
     let mut test = Test::new(|_| {});
     let generation = test.begin(1, "secret");
     let stamped = event("1").with_offset("1-0");
-    test.lane.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
+    test.state.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
     test.suspend(1, generation);
     let session = test.claim("secret", None).unwrap();
-    let moved = test.lane.export("secret", test.now).unwrap();
+    let moved = test.state.export("secret", test.now).unwrap();
     let request = RequestId(1);
     let claim = Message::ClaimSession { request, pid: moved.pid.clone() };
     let response =
@@ -315,17 +315,17 @@ fn a_session_that_cannot_be_recovered_any_more_is_not_kept() {
         let generation = test.begin(1, pid);
         test.suspend(1, generation);
         let session = test.claim(pid, None).unwrap();
-        test.lane.end_unrecoverable(pid, None, test.now);
-        assert_eq!(test.lane.kept().sessions, 1, "it can still be recovered");
+        test.state.end_unrecoverable(pid, None, test.now);
+        assert_eq!(test.state.kept().sessions, 1, "it can still be recovered");
         test.emit("1", &BroadcastOptions::new());
         test.emit("2", &BroadcastOptions::new());
         if pid == "refused when it is claimed" {
             assert_eq!(test.claim(pid, None).unwrap_err(), ClaimError::TooManyMissed);
-            test.lane.end_unrecoverable(pid, None, test.now);
+            test.state.end_unrecoverable(pid, None, test.now);
         } else {
             assert_eq!(test.resume(&session).map(|_| ()), Err(ClaimError::TooManyMissed));
         }
-        assert_eq!(test.lane.kept().sessions, 0);
+        assert_eq!(test.state.kept().sessions, 0);
         assert_eq!(test.claim(pid, None).unwrap_err(), ClaimError::UnknownSession);
     }
 }
@@ -337,21 +337,21 @@ fn many_sessions_and_events_are_dropped_step_by_step() {
         let mut bytes = [0; 15];
         bytes[..8].copy_from_slice(&number.to_be_bytes());
         let id = SocketId::from_random(bytes);
-        let generation = test.lane.begin(&id, &number.to_string());
-        test.lane.suspend(&Idle(id), None, generation, test.now);
+        let generation = test.state.begin(&id, &number.to_string());
+        test.state.suspend(&Idle(id), None, generation, test.now);
         test.emit("x", &BroadcastOptions::new());
     }
-    let before = test.lane.kept();
+    let before = test.state.kept();
     assert_eq!((before.sessions, before.events), (1000, 1000));
     test.now = test.now + 180 * SECOND;
     let mut left = 2000;
-    while let Some(next) = test.lane.handle_timeout(test.now) {
-        let kept = test.lane.kept();
+    while let Some(next) = test.state.handle_timeout(test.now) {
+        let kept = test.state.kept();
         assert!((1..=128).contains(&(left - kept.sessions - kept.events)), "in small steps: {kept:?}");
         assert!(next <= test.now, "there is more");
         left = kept.sessions + kept.events;
     }
-    assert_eq!(test.lane.kept(), KeptForRecovery::default());
+    assert_eq!(test.state.kept(), KeptForRecovery::default());
 }
 
 #[test]
@@ -374,17 +374,17 @@ fn a_session_whose_time_is_over_is_not_given_to_another_server() {
     let mut test = Test::new(|_| {});
     let generation = test.begin(1, "pid");
     let stamped = event("1").with_offset("1-0");
-    test.lane.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
+    test.state.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
     test.suspend(1, generation);
     test.now = test.now + 121 * SECOND;
-    assert!(test.lane.export("pid", test.now).is_none());
+    assert!(test.state.export("pid", test.now).is_none());
 }
 
 #[test]
 fn a_client_cannot_take_the_text_of_another_event_for_an_offset() {
     let mut test = Test::new(|_| {});
     let text = EncodedEvent::encode(&mut MessageEncoder::new(), "/", None, "x", &"text").unwrap();
-    let form = |test: &Test, event, policy| test.lane.unlogged(event, policy).json().to_owned();
+    let form = |test: &Test, event, policy| test.state.unlogged(event, policy).json().to_owned();
     let volatile = DeliveryPolicy::Volatile;
     let bare = event("x");
     assert_eq!(form(&test, &bare, &volatile), r#"["x"]"#);
@@ -405,10 +405,10 @@ fn a_client_cannot_take_the_text_of_another_event_for_an_offset() {
 fn the_sizes_in_the_documentation_are_right() {
     let mut test = Test::new(|_| {});
     test.emit("12345678", &BroadcastOptions::new());
-    let event = test.lane.stamp(&event("12345678"));
+    let event = test.state.stamp(&event("12345678"));
     let generation = test.begin(1, "a private id of 20 c");
     test.suspend(1, generation);
-    let KeptForRecovery { event_bytes, session_bytes, .. } = test.lane.kept();
+    let KeptForRecovery { event_bytes, session_bytes, .. } = test.state.kept();
     // On a machine with 64 bits, in docs/limits.md.
     assert_eq!((event_bytes - event.message().text().len(), session_bytes), (363, 660));
 }

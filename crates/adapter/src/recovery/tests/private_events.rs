@@ -26,7 +26,7 @@ fn a_client_that_gets_answers_without_end_does_not_destroy_the_recovery_of_the_o
         for _ in 0..1000 {
             test.emit(&answer(), &options);
         }
-        let kept = test.lane.kept();
+        let kept = test.state.kept();
         assert!(kept.event_bytes <= 51_000 && kept.events > 30, "{kept:?}");
         assert_eq!(test.recover("other", Some(&first)).unwrap(), ["missed", "private"]);
         // It has only itself to blame.
@@ -41,7 +41,7 @@ fn the_share_of_one_socket_in_the_log_is_limited() {
     let generation = test.begin(1, "pid");
     let start = test.emit("start", &private(1));
     let offsets: Vec<_> = (0..20).map(|_| test.emit(&answer(), &private(1))).collect();
-    let kept = test.lane.kept();
+    let kept = test.state.kept();
     assert!(kept.event_bytes <= 4_000 && kept.events >= 2, "{kept:?}");
     let last_dropped = &offsets[offsets.len() - 1 - kept.events];
     test.suspend(1, generation);
@@ -57,7 +57,7 @@ fn an_event_that_is_larger_than_the_share_is_not_kept_and_its_client_is_refused(
     test.suspend(1, generation);
     test.suspend(2, other);
     test.emit(&"large".repeat(1000), &private(1));
-    assert!(test.lane.kept().event_bytes < 2_000, "{:?}", test.lane.kept());
+    assert!(test.state.kept().event_bytes < 2_000, "{:?}", test.state.kept());
     assert_eq!(test.claim("pid", None).unwrap_err(), ClaimError::LogTooShort);
     assert!(test.claim("other", None).is_ok());
     let last = test.emit("later", &private(1));
@@ -79,11 +79,11 @@ fn many_clients_together_take_at_most_half_of_the_log() {
             test.emit(&answer(), &private(socket));
         }
     }
-    assert!(test.lane.kept().event_bytes <= 51_000, "{:?}", test.lane.kept());
-    test.lane.handle_timeout(test.now);
+    assert!(test.state.kept().event_bytes <= 51_000, "{:?}", test.state.kept());
+    test.state.handle_timeout(test.now);
     test.now = test.now + 180 * SECOND;
-    test.lane.handle_timeout(test.now);
-    assert_eq!((test.lane.kept().events, test.lane.kept().event_bytes), (0, 0));
+    test.state.handle_timeout(test.now);
+    assert_eq!((test.state.kept().events, test.state.kept().event_bytes), (0, 0));
 }
 
 #[test]

@@ -17,7 +17,7 @@ const LOG_EVENTS: usize = 10;
 fn with_short_log() -> Test {
     let mut test = Test::new(|_| {});
     test.emit("others", &to("others"));
-    let each = test.lane.kept().event_bytes;
+    let each = test.state.kept().event_bytes;
     Test::new(|options| options.max_log_bytes = LOG_EVENTS * each)
 }
 

@@ -1,6 +1,6 @@
 //! The order of the log: what happens to the events and the sockets of a namespace, one after another.
 //!
-//! An adapter keeps the lane in a mutex and holds it while it delivers an event, so that every receiver gets the events
+//! An adapter keeps the state in a mutex and holds it while it delivers an event, so that every receiver gets the events
 //! in the order of their offsets.
 
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
-use super::last_pushed::{LastPushed, Place};
+use super::last_sent::{EventPosition, LastSent};
 use super::log::{Audience, Entry, Found, Log};
 use super::memberships::{Exported, Memberships};
 use super::offset::Position;
@@ -23,20 +23,20 @@ use crate::room_change::RoomChange;
 
 /// The log of a namespace and its sessions.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct RecoveryState {
     options: RecoveryOptions,
     log: Log,
     sessions: Sessions,
-    last_pushed: LastPushed,
+    last_sent: LastSent,
     /// Whether somebody calls [`handle_timeout`](Self::handle_timeout) later.
     pub(crate) has_timer: bool,
 }
 
-/// The number of events and sessions that one call of [`Lane::handle_timeout`] drops at most. This takes some hundred
-/// microseconds, and no event of the namespace can be sent meanwhile.
+/// The number of events and sessions that one call of [`RecoveryState::handle_timeout`] drops at most. This takes some
+/// hundred microseconds, and no event of the namespace can be sent meanwhile.
 const MAX_DROPPED: usize = 128;
 
-/// The result of [`Lane::claim`].
+/// The result of [`RecoveryState::claim`].
 #[derive(Debug)]
 pub(crate) enum Claim {
     Session(Session),
@@ -52,11 +52,11 @@ pub(crate) fn is_logged(options: &BroadcastOptions) -> bool {
     !options.local && options.policy == DeliveryPolicy::Queue
 }
 
-impl Lane {
+impl RecoveryState {
     pub(crate) fn new(options: RecoveryOptions) -> Self {
         let log = Log::new(&options);
-        let (sessions, last_pushed) = (Sessions::default(), LastPushed::default());
-        Self { options, log, sessions, last_pushed, has_timer: false }
+        let (sessions, last_sent) = (Sessions::default(), LastSent::default());
+        Self { options, log, sessions, last_sent, has_timer: false }
     }
 
     /// Returns the event with the offset that it gets in the log. The caller delivers it, and then [logs](Self::push) it.
@@ -103,7 +103,7 @@ impl Lane {
     }
 
     /// Notes that events may be missing here. Sessions that exist now are not recovered. Returns the former log. The caller
-    /// drops it after it has released the lane, because that takes long.
+    /// drops it after it has released the state, because that takes long.
     pub(crate) fn note_gap(&mut self) -> Log {
         self.sessions.note_gap();
         self.log.note_gap()
@@ -117,21 +117,21 @@ impl Lane {
     /// Notes the slot that the socket of a session has in the room index.
     pub(crate) fn attach(&mut self, id: &SocketId, slot: u32) {
         if let Some(entry) = self.sessions.get(id) {
-            self.last_pushed.insert(slot, &entry.pushed);
+            self.last_sent.insert(slot, &entry.sent);
         }
     }
 
     /// Notes that sockets were removed. `slots` is the number of slots that the room index has now.
     pub(crate) fn handle_removal(&mut self, slots: usize) {
-        self.last_pushed.truncate(slots);
+        self.last_sent.truncate(slots);
     }
 
-    /// Returns where to note which sockets are sent the next event, and its place. `assigned` is its offset if a message bus
-    /// has assigned it.
-    pub(crate) fn next_receivers(&mut self, assigned: Option<&str>) -> (&mut LastPushed, Place) {
-        let place = Place { position: self.log.last() + 1, offset: assigned.map(Arc::from) };
-        self.last_pushed.prepare(&place);
-        (&mut self.last_pushed, place)
+    /// Returns where to note which sockets are sent the next event, and the position of that event. `assigned` is its
+    /// offset if a message bus has assigned it.
+    pub(crate) fn next_receivers(&mut self, assigned: Option<&str>) -> (&mut LastSent, EventPosition) {
+        let position = EventPosition { position: self.log.last() + 1, offset: assigned.map(Arc::from) };
+        self.last_sent.prepare(&position);
+        (&mut self.last_sent, position)
     }
 
     /// Notes the rooms that sockets have joined and left.
@@ -172,9 +172,9 @@ impl Lane {
             let until = now + self.options.max_disconnection_duration;
             let suspended = self.log.last();
             // Without a slot, nothing is known. Then the client must have received the last event of all.
-            let pushed = slot.and_then(|slot| self.last_pushed.get(slot));
-            let pushed = pushed.unwrap_or(Place { position: suspended, offset: None });
-            self.sessions.keep(id, socket.session_data(), pushed, suspended, until);
+            let sent = slot.and_then(|slot| self.last_sent.get(slot));
+            let sent = sent.unwrap_or(EventPosition { position: suspended, offset: None });
+            self.sessions.keep(id, socket.session_data(), sent, suspended, until);
             self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
         }
         has_session
@@ -245,9 +245,10 @@ impl Lane {
                 return Err(error);
             }
         };
-        let last_missed = missed
-            .last()
-            .map(|(position, entry)| Place { position: *position, offset: entry.assigned().cloned() });
+        let last_missed = missed.last().map(|(position, entry)| EventPosition {
+            position: *position,
+            offset: entry.assigned().cloned(),
+        });
         let missed = missed.into_iter().filter_map(|(_, entry)| entry.event().cloned()).collect();
         let generation = self.sessions.resume(&session.id, last_missed).ok_or(ClaimError::UnknownSession)?;
         Ok((missed, generation))
@@ -275,8 +276,8 @@ impl Lane {
             data: data.clone(),
             head,
             started: before_head(entry.started),
-            pushed: before_head(entry.pushed.position),
-            pushed_offset: entry.pushed.offset.as_deref().map(Box::from),
+            sent: before_head(entry.sent.position),
+            sent_offset: entry.sent.offset.as_deref().map(Box::from),
             suspended: before_head(*suspended),
             rooms,
             left,
@@ -319,8 +320,8 @@ impl Lane {
             data,
             head,
             started,
-            pushed,
-            pushed_offset,
+            sent,
+            sent_offset,
             suspended,
             rooms,
             left,
@@ -335,10 +336,10 @@ impl Lane {
             rooms.forget_until(1);
         }
         // If both are older than the log, the order of the two must stay.
-        let position = if pushed == started { at(started) } else { at(pushed).max(at(started) + 1) };
-        let pushed = Place { position, offset: pushed_offset.map(Arc::from) };
+        let position = if sent == started { at(started) } else { at(sent).max(at(started) + 1) };
+        let sent = EventPosition { position, offset: sent_offset.map(Arc::from) };
         self.sessions.import(&id, &pid, at(started), self.log.last(), rooms);
-        self.sessions.keep(&id, data, pushed, at(suspended), until);
+        self.sessions.keep(&id, data, sent, at(suspended), until);
         self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
         Ok(())
     }
@@ -407,7 +408,7 @@ impl Lane {
         match session.state {
             // No socket of the session was connected at that time.
             State::Kept { suspended, .. } if received > suspended => Err(ClaimError::InvalidOffset),
-            State::Kept { suspended, .. } if received >= session.pushed.position => Ok(suspended),
+            State::Kept { suspended, .. } if received >= session.sent.position => Ok(suspended),
             _ => Ok(received),
         }
     }
@@ -416,8 +417,8 @@ impl Lane {
     /// has no offset, or still has that of an earlier session: it may have missed everything since the session began.
     fn received(&self, session: &sessions::Entry, offset: Option<&str>) -> Result<Position, ClaimError> {
         // The log may have forgotten this one.
-        if offset.is_some() && offset == session.pushed.offset.as_deref() {
-            return Ok(session.pushed.position);
+        if offset.is_some() && offset == session.sent.offset.as_deref() {
+            return Ok(session.sent.position);
         }
         match offset.map(|offset| self.log.find(offset)) {
             Some(Found::At(position)) => Ok(position.max(session.started)),

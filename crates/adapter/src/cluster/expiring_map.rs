@@ -8,13 +8,13 @@ use crate::recovery::PrivateId;
 
 /// Values by the private ids of sessions. Each value is dropped at its time, or earlier if there are too many.
 #[derive(Debug)]
-pub(super) struct Expiring<T> {
+pub(super) struct ExpiringMap<T> {
     max: usize,
     values: HashMap<PrivateId, (Time, T)>,
     order: BTreeSet<(Time, PrivateId)>,
 }
 
-impl<T> Expiring<T> {
+impl<T> ExpiringMap<T> {
     pub(super) fn new(max: usize) -> Self {
         Self { max, values: HashMap::new(), order: BTreeSet::new() }
     }
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn values_are_dropped_at_their_time_and_at_the_limit() {
         let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
-        let mut values = Expiring::new(2);
+        let mut values = ExpiringMap::new(2);
         values.insert("a".into(), at(3), 1);
         values.insert("b".into(), at(2), 2);
         values.insert("a".into(), at(1), 3);
