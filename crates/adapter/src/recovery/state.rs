@@ -3,6 +3,8 @@
 //! An adapter keeps the state in a mutex and holds it while it delivers an event, so that every receiver gets the events
 //! in the order of their offsets.
 
+mod moving;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -11,11 +13,9 @@ use ws_proto::Time;
 
 use super::last_sent::{EventPosition, LastSent};
 use super::log::{Audience, Entry, Found, Log};
-use super::memberships::{Exported, Memberships};
 use super::offset::Position;
 use super::sessions::{self, Sessions, State};
 use super::{ClaimError, KeptForRecovery, RecoveryOptions, Session};
-use crate::cluster::MovedSession;
 use crate::local_socket::LocalSocket;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::room::Room;
@@ -252,96 +252,6 @@ impl RecoveryState {
         let missed = missed.into_iter().filter_map(|(_, entry)| entry.event().cloned()).collect();
         let generation = self.sessions.resume(&session.id, last_missed).ok_or(ClaimError::UnknownSession)?;
         Ok((missed, generation))
-    }
-
-    /// Returns a copy of a kept session for another server, which may [take](Self::take) the session.
-    pub(crate) fn export(&self, pid: &str, now: Time) -> Option<MovedSession> {
-        // Without an event, the two servers have no common place in the log.
-        let head: Box<str> = self.log.assigned_offset()?.into();
-        let last = self.log.last();
-        let (id, entry) = self.sessions.find(pid)?;
-        let State::Kept { data, until, suspended, .. } = &entry.state else { return None };
-        if self.has_gap(entry) || *until <= now {
-            return None;
-        }
-        let before_head = |position: Position| last.saturating_sub(position);
-        let Exported { rooms, left, complete_after } = entry.rooms.export(before_head);
-        // Rooms that were left before the log begins may be forgotten. The log of the other server may reach back further.
-        let complete_after = complete_after.min(before_head(self.log.start()));
-        Some(MovedSession {
-            id: id.clone(),
-            pid: pid.into(),
-            generation: entry.generation,
-            remaining: until.saturating_since(now),
-            data: data.clone(),
-            head,
-            started: before_head(entry.started),
-            sent: before_head(entry.sent.position),
-            sent_offset: entry.sent.offset.as_deref().map(Box::from),
-            suspended: before_head(*suspended),
-            rooms,
-            left,
-            complete_after,
-        })
-    }
-
-    /// Removes a session that another server takes. Returns until when it would have been kept, or `None` if the session is
-    /// not the one of the copy any more.
-    pub(crate) fn take(&mut self, pid: &str, generation: u64, now: Time) -> Option<Time> {
-        let (id, entry) = self.sessions.find(pid)?;
-        let State::Kept { until, .. } = &entry.state else { return None };
-        let until = *until;
-        if entry.generation != generation || self.has_gap(entry) || until <= now {
-            return None;
-        }
-        let id = id.clone();
-        self.sessions.remove(&id);
-        Some(until)
-    }
-
-    /// Returns whether the log contains the place of a session that comes from another server.
-    pub(crate) fn can_import(&self, session: &MovedSession) -> bool {
-        matches!(self.log.find(&session.head), Found::At(_))
-    }
-
-    /// Keeps a session that comes from another server. It would have been kept there until `until` or later. If the session
-    /// is here already, it stays as it is.
-    pub(crate) fn import(&mut self, session: MovedSession, until: Time, now: Time) -> Result<(), ClaimError> {
-        if self.sessions.find(&session.pid).is_some() {
-            return Ok(());
-        }
-        let until = until.min(now + self.options.max_disconnection_duration);
-        if until <= now {
-            return Err(ClaimError::Expired);
-        }
-        let MovedSession {
-            id,
-            pid,
-            data,
-            head,
-            started,
-            sent,
-            sent_offset,
-            suspended,
-            rooms,
-            left,
-            complete_after,
-            ..
-        } = session;
-        let Found::At(head) = self.log.find(&head) else { return Err(ClaimError::LogTooShort) };
-        let at = |before_head: u64| head.saturating_sub(before_head);
-        let mut rooms = Memberships::import(Exported { rooms, left, complete_after }, at);
-        if started > head {
-            // The session is older than the log of this server.
-            rooms.forget_until(1);
-        }
-        // If both are older than the log, the order of the two must stay.
-        let position = if sent == started { at(started) } else { at(sent).max(at(started) + 1) };
-        let sent = EventPosition { position, offset: sent_offset.map(Arc::from) };
-        self.sessions.import(&id, &pid, at(started), self.log.last(), rooms);
-        self.sessions.keep(&id, data, sent, at(suspended), until);
-        self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
-        Ok(())
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
