@@ -108,12 +108,12 @@ describePage("the game", (pages) => {
     pages.tolerate(page, /net::ERR_|status of 400|WebSocket connection to/);
     await page.evaluate(async () => {
       const socket = new WebSocket(`ws://${location.host}/game/ws`);
-      window.farewell = new Promise((resolve) => socket.addEventListener("close", ({ code }) => resolve(code)));
+      window.closeCode = new Promise((resolve) => socket.addEventListener("close", ({ code }) => resolve(code)));
       await new Promise((resolve) => socket.addEventListener("open", resolve));
     });
     const listen = `127.0.0.1:${pages.server.port}`;
     await pages.server.stop();
-    assert.equal(await page.evaluate(() => window.farewell), 1001);
+    assert.equal(await page.evaluate(() => window.closeCode), 1001);
     pages.server = await startApplication({ listen });
   });
 

@@ -30,9 +30,11 @@ pub(super) fn configure(builder: Builder) -> Builder {
 /// Registers the handlers.
 pub(super) fn register(io: &Server) {
     let chat = io.of("/chat");
-    chat.middleware(introduce);
+    chat.middleware(authenticate);
     chat.on_connection(connected);
-    chat.event_middleware(async |Extension(visit): Extension<Visit>| visit.limits.event(Instant::now()));
+    chat.event_middleware(async |Extension(connection): Extension<ConnectionState>| {
+        connection.limits.event(Instant::now())
+    });
     chat.on("rename", rename);
     chat.on("open", open);
     chat.on("join", join);
@@ -48,13 +50,13 @@ pub(super) fn register(io: &Server) {
 /// What a page says of its user. `client` is a secret that all tabs of a browser share: the server shows them as one
 /// person.
 #[derive(Deserialize)]
-struct Introduction {
+struct AuthPayload {
     name: Option<String>,
     client: Option<String>,
 }
 
 /// What the server keeps for one connection. The person is in the data of the socket, which a recovery restores.
-struct Visit {
+struct ConnectionState {
     /// The number of the connection. A recovered socket has the same id as before, but another number.
     member: u64,
     limits: RateLimits,
@@ -79,15 +81,14 @@ struct Joined {
 }
 
 /// Refuses names that are not proper. A recovered socket has introduced itself before.
-async fn introduce(
+async fn authenticate(
     socket: Socket,
     rooms: State<Rooms>,
-    Auth(introduction): Auth<Introduction>,
+    Auth(payload): Auth<AuthPayload>,
 ) -> Result<(), ConnectError> {
     let refused = |refusal: Refusal| ConnectError::new(refusal.to_string());
-    let name =
-        text::name(introduction.name.as_deref().unwrap_or("Guest"), MAX_NAME_CHARS).map_err(refused)?;
-    let secret = introduction.client.unwrap_or_else(|| socket.id().to_string());
+    let name = text::name(payload.name.as_deref().unwrap_or("Guest"), MAX_NAME_CHARS).map_err(refused)?;
+    let secret = payload.client.unwrap_or_else(|| socket.id().to_string());
     let person = Person { id: rooms.person_id(&secret), name };
     socket.set_data(person).map_err(|error| ConnectError::new(error.to_string()))
 }
@@ -95,7 +96,7 @@ async fn introduce(
 async fn connected(chat: Namespace, socket: Socket, rooms: State<Rooms>) -> Result<(), HandlerError> {
     let you: Person = socket.data()?;
     let member = rooms.new_member();
-    socket.set_extension(Visit { member, limits: RateLimits::new(Instant::now()) });
+    socket.set_extension(ConnectionState { member, limits: RateLimits::new(Instant::now()) });
     let mut room = room_of(&socket);
     if let Some(recovered) = &room {
         announce(&chat, &rooms, recovered);
@@ -114,7 +115,7 @@ async fn connected(chat: Namespace, socket: Socket, rooms: State<Rooms>) -> Resu
 async fn rename(
     chat: Namespace,
     socket: Socket,
-    Extension(visit): Extension<Visit>,
+    Extension(connection): Extension<ConnectionState>,
     rooms: State<Rooms>,
     Data(name): Data<String>,
 ) -> Result<Person, HandlerError> {
@@ -124,7 +125,7 @@ async fn rename(
         person.clone()
     })?;
     if let Some(room) = room_of(&socket) {
-        rooms.rename(&room, visit.member, &person);
+        rooms.rename(&room, connection.member, &person);
         announce(&chat, &rooms, &room);
     }
     Ok(person)
@@ -132,11 +133,11 @@ async fn rename(
 
 async fn open(
     chat: Namespace,
-    Extension(visit): Extension<Visit>,
+    Extension(connection): Extension<ConnectionState>,
     rooms: State<Rooms>,
     Data(name): Data<String>,
 ) -> Result<String, HandlerError> {
-    visit.limits.open(Instant::now())?;
+    connection.limits.open(Instant::now())?;
     let room = text::room_name(&name)?;
     rooms.open(&room, Instant::now())?;
     announce(&chat, &rooms, &room);
@@ -146,14 +147,14 @@ async fn open(
 async fn join(
     chat: Namespace,
     socket: Socket,
-    Extension(visit): Extension<Visit>,
+    Extension(connection): Extension<ConnectionState>,
     rooms: State<Rooms>,
     Data(room): Data<String>,
 ) -> Result<Joined, HandlerError> {
-    rooms.enter(&room, visit.member, socket.data()?, Instant::now())?;
+    rooms.enter(&room, connection.member, socket.data()?, Instant::now())?;
     if let Some(before) = room_of(&socket).filter(|before| *before != room) {
         socket.leave(channel(&before));
-        rooms.leave(&before, visit.member, Instant::now());
+        rooms.leave(&before, connection.member, Instant::now());
         announce(&chat, &rooms, &before);
     }
     // First the room, then its history: a message that comes meanwhile arrives twice, and the page drops one of them.
@@ -164,22 +165,22 @@ async fn join(
 
 async fn message(
     socket: Socket,
-    Extension(visit): Extension<Visit>,
+    Extension(connection): Extension<ConnectionState>,
     rooms: State<Rooms>,
     Data((room, id, text)): Data<(String, String, String)>,
 ) -> Result<Message, HandlerError> {
-    visit.limits.message(Instant::now())?;
+    connection.limits.message(Instant::now())?;
     let text = text::message(&text, MAX_TEXT_CHARS)?;
     say(&socket, &rooms, &room, id, Content::Text(text))
 }
 
 async fn picture(
     socket: Socket,
-    Extension(visit): Extension<Visit>,
+    Extension(connection): Extension<ConnectionState>,
     rooms: State<Rooms>,
     Data((room, id, data)): Data<(String, String, Bytes)>,
 ) -> Result<Message, HandlerError> {
-    visit.limits.picture(Instant::now())?;
+    connection.limits.picture(Instant::now())?;
     say(&socket, &rooms, &room, id, Content::Picture(Picture::new(&data)?))
 }
 
@@ -205,11 +206,11 @@ fn say(
 /// Pages fetch the pictures that they show. A message therefore stays small, also in the log of the recovery.
 async fn picture_data(
     socket: Socket,
-    Extension(visit): Extension<Visit>,
+    Extension(connection): Extension<ConnectionState>,
     rooms: State<Rooms>,
     Data(key): Data<String>,
 ) -> Result<Bytes, HandlerError> {
-    visit.limits.picture_data(Instant::now())?;
+    connection.limits.picture_data(Instant::now())?;
     let room = room_of(&socket).ok_or(Refusal::NotInRoom)?;
     Ok(rooms.picture(&room, &key).ok_or(Refusal::NoPicture)?)
 }
@@ -221,8 +222,12 @@ async fn typing(socket: Socket) -> Result<(), HandlerError> {
     Ok(())
 }
 
-async fn disconnected(chat: Namespace, Extension(visit): Extension<Visit>, rooms: State<Rooms>) {
-    if let Some(room) = rooms.leave_all(visit.member, Instant::now()) {
+async fn disconnected(
+    chat: Namespace,
+    Extension(connection): Extension<ConnectionState>,
+    rooms: State<Rooms>,
+) {
+    if let Some(room) = rooms.leave_all(connection.member, Instant::now()) {
         announce(&chat, &rooms, &room);
     }
 }

@@ -53,42 +53,43 @@ pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
     namespace.on_connection(move |socket: Socket| {
         let game = game.clone();
         async move {
-            let Some(seat) = game.connect(None) else { return Err(HandlerError::new(FULL)) };
-            socket.set_extension(seat);
-            let hall = game.lock();
-            socket.emit("roster", roster(&hall.world));
-            socket.emit("points", points(&hall.world));
+            let Some(handle) = game.connect(None) else { return Err(HandlerError::new(FULL)) };
+            socket.set_extension(handle);
+            let state = game.lock();
+            socket.emit("roster", roster(&state.world));
+            socket.emit("points", points(&state.world));
             Ok(())
         }
     });
     namespace.on(
         "join",
-        async |Extension(seat): Extension<Seat>, Data(join): Data<(String, String, bool)>| {
+        async |Extension(handle): Extension<ConnectionHandle>, Data(join): Data<(String, String, bool)>| {
             let (key, name, steers) = join;
             let key =
                 u64::from_str_radix(&key, 16).map_err(|_| HandlerError::new("the key is not hexadecimal"))?;
-            if !seat.allows_message() {
+            if !handle.allows_message() {
                 return Err(HandlerError::new(TOO_FAST));
             }
-            Ok(seat.join(key, &name, steers))
+            Ok(handle.join(key, &name, steers))
         },
     );
     // Nobody waits for an answer to these two, so what exceeds the limit is dropped.
     namespace.on(
         "input",
-        async |Extension(seat): Extension<Seat>, Data((number, angle, strength)): Data<(u8, u8, u8)>| {
-            if seat.allows_message() {
-                seat.steer(number, Input { angle, strength });
+        async |Extension(handle): Extension<ConnectionHandle>,
+               Data((number, angle, strength)): Data<(u8, u8, u8)>| {
+            if handle.allows_message() {
+                handle.steer(number, Input { angle, strength });
             }
         },
     );
-    namespace.on("helm", async |Extension(seat): Extension<Seat>| {
-        if seat.allows_message() {
-            seat.take_helm();
+    namespace.on("helm", async |Extension(handle): Extension<ConnectionHandle>| {
+        if handle.allows_message() {
+            handle.take_helm();
         }
     });
     namespace.on("ping", async || {});
-    namespace.on_disconnect(async |Extension(seat): Extension<Seat>| seat.leave());
+    namespace.on_disconnect(async |Extension(handle): Extension<ConnectionHandle>| handle.leave());
     route
 }
 
@@ -111,14 +112,14 @@ async fn accept(
 
 /// Serves one WebSocket until it ends, sends something wrong, or the server stops.
 async fn serve(mut socket: WebSocket, game: Game, mut shutdown: Shutdown) {
-    let Some(seat) = game.connect(Some(socket.sender())) else {
+    let Some(handle) = game.connect(Some(socket.sender())) else {
         socket.close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, FULL)).await;
         return;
     };
     loop {
-        let farewell = tokio::select! {
+        let close_frame = tokio::select! {
             message = socket.recv() => match message {
-                Some(message) => match answer(&seat, &message) {
+                Some(message) => match answer(&handle, &message) {
                     Ok(None) => continue,
                     // A page that asks and does not read fills the buffer, and waits here.
                     Ok(Some(answer)) => match socket.send(answer).await {
@@ -129,32 +130,32 @@ async fn serve(mut socket: WebSocket, game: Game, mut shutdown: Shutdown) {
                 },
                 None => return,
             },
-            goodbye = shutdown.begun() => goodbye,
+            close_frame = shutdown.begun() => close_frame,
         };
-        seat.leave();
-        socket.close(farewell).await;
+        handle.leave();
+        socket.close(close_frame).await;
         return;
     }
 }
 
 /// Returns the answer to a message, or the Close frame for a page that does not keep to the protocol.
-fn answer(seat: &Seat, message: &Message) -> Result<Option<Vec<u8>>, CloseFrame> {
+fn answer(handle: &ConnectionHandle, message: &Message) -> Result<Option<Vec<u8>>, CloseFrame> {
     let Message::Binary(bytes) = message else {
         return Err(CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "the messages of the game are binary"));
     };
     let violation = |reason| CloseFrame::new(CloseCode::POLICY_VIOLATION, reason);
-    if !seat.allows_message() {
+    if !handle.allows_message() {
         return Err(violation(TOO_FAST));
     }
     match Request::decode(bytes).map_err(violation)? {
-        Request::Join { steers, key, name } => Ok(Some(protocol::joined(seat.join(key, name, steers)))),
+        Request::Join { steers, key, name } => Ok(Some(protocol::joined(handle.join(key, name, steers)))),
         Request::Ping(any) => Ok(Some(protocol::pong(any))),
         Request::Input { number, input } => {
-            seat.steer(number, input);
+            handle.steer(number, input);
             Ok(None)
         }
         Request::Helm => {
-            seat.take_helm();
+            handle.take_helm();
             Ok(None)
         }
     }
@@ -163,11 +164,11 @@ fn answer(seat: &Seat, message: &Message) -> Result<Option<Vec<u8>>, CloseFrame>
 /// The world and everybody who is connected to it.
 #[derive(Clone)]
 struct Game {
-    hall: Arc<Mutex<Hall>>,
+    state: Arc<Mutex<GameState>>,
     namespace: Namespace,
 }
 
-struct Hall {
+struct GameState {
     world: World,
     connections: HashMap<u64, Connection>,
     next_connection: u64,
@@ -186,44 +187,44 @@ struct Connection {
 
 impl Game {
     fn new(namespace: Namespace) -> Self {
-        let hall = Hall {
+        let state = GameState {
             world: World::new(RandomState::new().build_hasher().finish()),
             connections: HashMap::new(),
             next_connection: 0,
             is_running: false,
         };
-        Self { hall: Arc::new(Mutex::new(hall)), namespace }
+        Self { state: Arc::new(Mutex::new(state)), namespace }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Hall> {
-        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, GameState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a connection, which watches until it joins. `None`: there are too many.
-    fn connect(&self, web_socket: Option<Sender>) -> Option<Seat> {
-        let mut hall = self.lock();
-        if hall.connections.len() >= MAX_CONNECTIONS {
+    fn connect(&self, web_socket: Option<Sender>) -> Option<ConnectionHandle> {
+        let mut state = self.lock();
+        if state.connections.len() >= MAX_CONNECTIONS {
             return None;
         }
         if let Some(web_socket) = &web_socket {
             // It is the first of the connection, whose buffer has room.
-            let _ = web_socket.try_send(protocol::roster(&hall.world));
-            let _ = web_socket.try_send(protocol::points(&hall.world));
+            let _ = web_socket.try_send(protocol::roster(&state.world));
+            let _ = web_socket.try_send(protocol::points(&state.world));
         }
-        let id = hall.next_connection;
-        hall.next_connection += 1;
+        let id = state.next_connection;
+        state.next_connection += 1;
         let connection = Connection {
             web_socket,
             player: None,
             steers: false,
             rate_limit: RateLimit::new(MESSAGES_AT_ONCE, MESSAGE_INTERVAL, Instant::now()),
         };
-        hall.connections.insert(id, connection);
-        if !hall.is_running {
-            hall.is_running = true;
+        state.connections.insert(id, connection);
+        if !state.is_running {
+            state.is_running = true;
             tokio::spawn(self.clone().run());
         }
-        Some(Seat { game: self.clone(), id })
+        Some(ConnectionHandle { game: self.clone(), id })
     }
 
     /// Moves the world as long as somebody is connected.
@@ -232,24 +233,24 @@ impl Game {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            let mut hall = self.lock();
-            if hall.connections.is_empty() {
-                hall.is_running = false;
+            let mut state = self.lock();
+            if state.connections.is_empty() {
+                state.is_running = false;
                 return;
             }
-            let changed = hall.world.step();
-            let world = &hall.world;
+            let changed = state.world.step();
+            let world = &state.world;
             if changed.roster {
-                hall.send_to_web_sockets(protocol::roster(world));
+                state.send_to_web_sockets(protocol::roster(world));
                 self.namespace.emit("roster", roster(world));
             }
             // The clock of the round needs a correction now and then.
             if changed.points || world.tick.is_multiple_of(TICKS_PER_SECOND) {
-                hall.send_to_web_sockets(protocol::points(world));
+                state.send_to_web_sockets(protocol::points(world));
                 self.namespace.emit("points", points(world));
             }
             // A state is out of date in the next tick. It is encoded once for each kind of connection.
-            hall.send_state_to_web_sockets(protocol::state(world));
+            state.send_state_to_web_sockets(protocol::state(world));
             let (tick, wind_angle, wind_force) = protocol::tick_and_wind(world);
             let boats: Vec<_> = world.boats.iter().map(protocol::compact).collect();
             self.namespace.volatile().emit("state", (tick, wind_angle, wind_force, boats));
@@ -257,7 +258,7 @@ impl Game {
     }
 }
 
-impl Hall {
+impl GameState {
     fn web_sockets(&self) -> impl Iterator<Item = &Sender> {
         self.connections.values().filter_map(|connection| connection.web_socket.as_ref())
     }
@@ -296,67 +297,68 @@ fn points(world: &World) -> impl Serialize {
 }
 
 /// One connection to the game. It leaves when it is dropped.
-struct Seat {
+struct ConnectionHandle {
     game: Game,
     id: u64,
 }
 
-impl Seat {
+impl ConnectionHandle {
     /// Whether the connection may send one more message now.
     fn allows_message(&self) -> bool {
-        let mut hall = self.game.lock();
-        hall.connections
+        let mut state = self.game.lock();
+        state
+            .connections
             .get_mut(&self.id)
             .is_some_and(|connection| connection.rate_limit.try_take(Instant::now()))
     }
 
     /// Returns the id of the boat, or `None` if all places are taken.
     fn join(&self, key: u64, name: &str, steers: bool) -> Option<u8> {
-        let mut hall = self.game.lock();
-        let hall = &mut *hall;
-        let connection = hall.connections.get_mut(&self.id)?;
-        let id = hall.world.join(key, &single_line(name, MAX_NAME_CHARACTERS).unwrap_or_default())?;
+        let mut state = self.game.lock();
+        let state = &mut *state;
+        let connection = state.connections.get_mut(&self.id)?;
+        let id = state.world.join(key, &single_line(name, MAX_NAME_CHARACTERS).unwrap_or_default())?;
         let before = connection.player.replace(key);
         if let Some(before) = before.filter(|before| *before != key) {
-            hall.set_adrift_without_connection(before);
+            state.set_adrift_without_connection(before);
         }
         if steers {
-            hall.give_helm(self.id, key);
+            state.give_helm(self.id, key);
         }
         Some(id)
     }
 
     fn take_helm(&self) {
-        let mut hall = self.game.lock();
-        if let Some(key) = hall.connections.get(&self.id).and_then(|connection| connection.player) {
-            hall.give_helm(self.id, key);
+        let mut state = self.game.lock();
+        if let Some(key) = state.connections.get(&self.id).and_then(|connection| connection.player) {
+            state.give_helm(self.id, key);
         }
     }
 
     /// Takes an input, if this connection is the one that steers.
     fn steer(&self, number: u8, input: Input) {
-        let mut hall = self.game.lock();
-        if let Some(Connection { player: Some(key), steers: true, .. }) = hall.connections.get(&self.id) {
+        let mut state = self.game.lock();
+        if let Some(Connection { player: Some(key), steers: true, .. }) = state.connections.get(&self.id) {
             let key = *key;
-            hall.world.steer(key, number, input);
+            state.world.steer(key, number, input);
         }
     }
 
     fn leave(&self) {
-        let mut hall = self.game.lock();
-        if let Some(Connection { player: Some(key), .. }) = hall.connections.remove(&self.id) {
-            hall.set_adrift_without_connection(key);
+        let mut state = self.game.lock();
+        if let Some(Connection { player: Some(key), .. }) = state.connections.remove(&self.id) {
+            state.set_adrift_without_connection(key);
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionHandle {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-impl Hall {
+impl GameState {
     fn give_helm(&mut self, connection: u64, key: u64) {
         for (id, other) in self.connections.iter_mut().filter(|(_, other)| other.player == Some(key)) {
             other.steers = *id == connection;
@@ -380,8 +382,8 @@ mod tests {
     }
 
     fn boats(game: &Game) -> Vec<String> {
-        let hall = game.lock();
-        hall.world.boats.iter().filter(|boat| !World::is_bot(boat)).map(|boat| boat.name.clone()).collect()
+        let state = game.lock();
+        state.world.boats.iter().filter(|boat| !World::is_bot(boat)).map(|boat| boat.name.clone()).collect()
     }
 
     #[tokio::test]
@@ -411,9 +413,9 @@ mod tests {
         let applied = |number| {
             one.steer(number, Input { angle: 0, strength: 255 });
             other.steer(number + 100, Input { angle: 0, strength: 255 });
-            let mut hall = game.lock();
-            hall.world.step();
-            hall.world.boats.iter().find(|boat| boat.name == "Ann").unwrap().applied
+            let mut state = game.lock();
+            state.world.step();
+            state.world.boats.iter().find(|boat| boat.name == "Ann").unwrap().applied
         };
         assert_eq!(applied(1), 1);
         other.take_helm();
@@ -425,33 +427,33 @@ mod tests {
     #[tokio::test]
     async fn the_number_of_connections_has_a_limit() {
         let game = game();
-        let mut seats: Vec<_> = (0..MAX_CONNECTIONS).map(|_| game.connect(None).unwrap()).collect();
+        let mut handles: Vec<_> = (0..MAX_CONNECTIONS).map(|_| game.connect(None).unwrap()).collect();
         assert!(game.connect(None).is_none());
-        seats.pop();
+        handles.pop();
         assert!(game.connect(None).is_some());
     }
 
     #[tokio::test]
     async fn the_world_moves_only_while_somebody_is_connected() {
-        async fn until(game: &Game, condition: impl Fn(&Hall) -> bool) {
+        async fn until(game: &Game, condition: impl Fn(&GameState) -> bool) {
             while !condition(&game.lock()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
         let game = game();
         for _ in 0..2 {
-            let seat = game.connect(None).unwrap();
+            let handle = game.connect(None).unwrap();
             let start = game.lock().world.tick;
-            until(&game, |hall| hall.world.tick >= start + 3).await;
-            drop(seat);
-            until(&game, |hall| !hall.is_running).await;
+            until(&game, |state| state.world.tick >= start + 3).await;
+            drop(handle);
+            until(&game, |state| !state.is_running).await;
         }
     }
 
     #[tokio::test]
     async fn the_rate_of_messages_of_a_connection_has_a_limit() {
-        let seat = game().connect(None).unwrap();
-        let allowed = (0..100_000).take_while(|_| seat.allows_message()).count();
+        let handle = game().connect(None).unwrap();
+        let allowed = (0..100_000).take_while(|_| handle.allows_message()).count();
         assert!((240..100_000).contains(&allowed), "{allowed}");
     }
 

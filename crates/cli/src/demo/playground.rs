@@ -11,7 +11,7 @@ const MAX_ROOMS: usize = 20;
 const MAX_ROOM_NAME: usize = 64;
 
 /// How long a visitor may take to answer a question.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Registers the handlers.
 pub(super) fn register(io: &Server) {
@@ -51,7 +51,7 @@ pub(super) fn register(io: &Server) {
 
     // Asks the visitor back, and acknowledges with the answer.
     playground.on("ask-me", async |socket: Socket, RawArguments(question): RawArguments| {
-        let answer = socket.timeout(PATIENCE).emit_with_ack::<()>("question", question);
+        let answer = socket.timeout(ACK_TIMEOUT).emit_with_ack::<()>("question", question);
         answer.raw().await.map_err(|error| HandlerError::new(error.to_string()))
     });
 

@@ -47,7 +47,7 @@ pub(super) struct Tracking {
     /// Whether the task runs that moves the couriers.
     is_running: Mutex<bool>,
     /// Differs after a restart of the server. The page then knows that an order of the same number is another one.
-    run: String,
+    server_run_id: String,
 }
 
 impl Tracking {
@@ -56,7 +56,7 @@ impl Tracking {
         Self {
             simulation: Mutex::new(Simulation::new(&TOWN, SEED)),
             is_running: Mutex::new(false),
-            run: format!("{:x}", started.as_nanos()),
+            server_run_id: format!("{:x}", started.as_nanos()),
         }
     }
 
@@ -98,8 +98,9 @@ async fn limit_rate(Extension(limit): Extension<RateLimit>) -> Result<(), Handle
 
 /// What a page needs to begin.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Snapshot {
-    run: String,
+    server_run_id: String,
     town: &'static Town,
     couriers: [&'static str; COURIERS],
     orders: Vec<Order>,
@@ -107,7 +108,7 @@ struct Snapshot {
 
 async fn watch(tracking: State<Tracking>) -> Reply<Snapshot> {
     let orders = tracking.simulation().orders().cloned().collect();
-    Reply(Snapshot { run: tracking.run.clone(), town: &TOWN, couriers: NAMES, orders })
+    Reply(Snapshot { server_run_id: tracking.server_run_id.clone(), town: &TOWN, couriers: NAMES, orders })
 }
 
 /// Follows an order, and no other one. `null` follows none.
@@ -126,9 +127,9 @@ async fn follow(
     if simulation.order(id).is_none() {
         return Err(HandlerError::new(format!("Order {id} is not known, or was delivered a while ago.")));
     }
-    // The socket joins while the simulation is locked: it misses no way that is sent to the room.
+    // The socket joins while the simulation is locked: it misses no route that is sent to the room.
     socket.join(room_of(id));
-    serde_json::to_value(simulation.way(id)).map_err(HandlerError::internal)
+    serde_json::to_value(simulation.route(id)).map_err(HandlerError::internal)
 }
 
 #[derive(Deserialize)]
@@ -192,8 +193,8 @@ fn advance(namespace: &Namespace, simulation: &mut Simulation, step: u64) {
     let changes = simulation.advance(STEP.as_secs_f64());
     for id in changes.changed {
         namespace.emit("order", simulation.order(id));
-        if let Some(way) = simulation.way(id) {
-            namespace.to(room_of(id)).emit("way", way);
+        if let Some(route) = simulation.route(id) {
+            namespace.to(room_of(id)).emit("route", route);
         }
     }
     for id in changes.removed {

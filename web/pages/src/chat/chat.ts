@@ -70,7 +70,7 @@ export interface Draft {
 }
 
 /** How long the server may take to answer, in milliseconds. */
-const PATIENCE = 10_000;
+const ACK_TIMEOUT = 10_000;
 
 /** The time between two `typing` events, in milliseconds. */
 const TYPING_INTERVAL = 2_000;
@@ -129,9 +129,9 @@ const view: View = new View({
       view.warn(text(error));
     }
   },
-  open: async (name) => enter(await answered(socket.timeout(PATIENCE).emitWithAck("open", name))),
+  open: async (name) => enter(await answered(socket.timeout(ACK_TIMEOUT).emitWithAck("open", name))),
   rename: async (wanted) => {
-    me = await answered(socket.timeout(PATIENCE).emitWithAck("rename", wanted));
+    me = await answered(socket.timeout(ACK_TIMEOUT).emitWithAck("rename", wanted));
     name = me.name;
     rememberName(name);
     view.showMe(me);
@@ -139,7 +139,7 @@ const view: View = new View({
   explain: text,
   /** Pictures arrive when they are asked for. */
   fetchPicture: async (key, { type }) => {
-    const data = await answered(socket.timeout(PATIENCE).emitWithAck("picture-data", key));
+    const data = await answered(socket.timeout(ACK_TIMEOUT).emitWithAck("picture-data", key));
     return new Blob([data], { type });
   },
 });
@@ -162,7 +162,7 @@ socket.on("welcome", async ({ you, rooms, room: current, people }) => {
   me = you;
   view.showMe(me);
   view.showRooms(rooms);
-  view.calm();
+  view.clearWarnings();
   isCatchingUp = false;
   if (socket.recovered && current === room) {
     entered = room;
@@ -205,7 +205,7 @@ async function enter(next: string): Promise<number> {
   view.showRoom(room);
   if (!socket.connected) return 0; // The next `welcome` enters it.
   entered = undefined;
-  const { people, messages } = await answered(socket.timeout(PATIENCE).emitWithAck("join", next));
+  const { people, messages } = await answered(socket.timeout(ACK_TIMEOUT).emitWithAck("join", next));
   if (room !== next) return 0; // The user was faster.
   entered = room;
   view.showPeople(people);
@@ -220,7 +220,7 @@ async function comeIn(): Promise<number> {
     return await enter(room);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    const opened = await answered(socket.timeout(PATIENCE).emitWithAck("open", room)).catch(() => room);
+    const opened = await answered(socket.timeout(ACK_TIMEOUT).emitWithAck("open", room)).catch(() => room);
     return enter(opened).catch(() => enter("lobby"));
   }
 }
@@ -243,7 +243,7 @@ async function deliver(draft: Draft): Promise<void> {
   view.showState(draft);
   const { id, content } = draft;
   try {
-    const patient = socket.timeout(PATIENCE);
+    const patient = socket.timeout(ACK_TIMEOUT);
     const sent =
       typeof content === "string"
         ? await answered(patient.emitWithAck("message", draft.room, id, content))

@@ -40,7 +40,7 @@ export class View {
 
   constructor(actions: Actions) {
     this.#actions = actions;
-    listen(actions, () => this.calm("warning"));
+    listen(actions, () => this.clearWarnings("warning"));
   }
 
   // What the server says.
@@ -94,7 +94,7 @@ export class View {
     this.#typists.clear();
     this.#log.replaceChildren(this.#logOf(room).list);
     this.#toEnd();
-    this.calm("warning");
+    this.clearWarnings("warning");
   }
 
   /** Shows the last messages of a room. Returns how many of them were not shown yet. */
@@ -165,14 +165,14 @@ export class View {
     this.#toEnd();
   }
 
-  /** Says what went wrong: until the user does something, or until `calm` if it `stays`. */
+  /** Says what went wrong: until the user does something, or until `clearWarnings` if it `stays`. */
   warn(text: string, stays = false): void {
     if (stays) this.#standing = text;
     else this.#warning = text;
     this.#showHint();
   }
 
-  calm(what?: "warning"): void {
+  clearWarnings(what?: "warning"): void {
     this.#warning = "";
     if (!what) this.#standing = "";
     this.#showHint();

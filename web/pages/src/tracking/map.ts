@@ -24,8 +24,8 @@ interface Move {
 
 export class TownMap {
   orders: Order[] = [];
-  /** The way of the order that is followed. */
-  way: Point[] = [];
+  /** The route of the order that is followed. */
+  route: Point[] = [];
   chosen: Point | undefined;
   #followed: number | undefined;
   #followedCourier: number | undefined;
@@ -159,7 +159,7 @@ export class TownMap {
     const isSmall = this.#scale < 0.5;
     const unit = pixel * (isSmall ? 0.8 : 1);
     const followed = this.orders.find(({ id }) => id === this.#followed);
-    this.#drawWay(context, pixel, followed);
+    this.#drawRoute(context, pixel, followed);
     for (const order of this.orders) {
       if (order.state === "delivered" && order !== followed) continue;
       drawPin(context, order.at, unit * (order === followed ? 1.5 : 1), this.#colours);
@@ -176,19 +176,19 @@ export class TownMap {
     }
   }
 
-  #drawWay(context: CanvasRenderingContext2D, pixel: number, followed: Order | undefined): void {
-    if (!followed || this.way.length < 2 || followed.state === "delivered") return;
+  #drawRoute(context: CanvasRenderingContext2D, pixel: number, followed: Order | undefined): void {
+    if (!followed || this.route.length < 2 || followed.state === "delivered") return;
     context.lineJoin = context.lineCap = "round";
     context.strokeStyle = this.#colours.way;
     context.globalAlpha = 0.35;
     context.lineWidth = 5 * pixel;
-    stroke(context, this.way);
+    stroke(context, this.route);
     context.globalAlpha = 1;
-    // What is left of the way.
+    // What is left of the route.
     const at = followed.courier === null ? undefined : this.courier(followed.courier);
     if (!at) return;
     context.lineWidth = 3 * pixel;
-    stroke(context, rest(this.way, at, followed.state === "delivering"));
+    stroke(context, rest(this.route, at, followed.state === "delivering"));
   }
 }
 
@@ -212,17 +212,17 @@ function along(path: Point[], part: number): Point {
   return end;
 }
 
-/** Returns the part of `way` that follows `at`. A way may pass a street twice: `fromEnd` prefers the second time. */
-function rest(way: Point[], at: Point, fromEnd: boolean): Point[] {
+/** Returns the part of `route` that follows `at`. A route may pass a street twice: `fromEnd` prefers the second time. */
+function rest(route: Point[], at: Point, fromEnd: boolean): Point[] {
   let best = 1;
   let least = Infinity;
-  for (let index = 1; index < way.length; index++) {
-    const [from, to] = [way[index - 1]!, way[index]!];
+  for (let index = 1; index < route.length; index++) {
+    const [from, to] = [route[index - 1]!, route[index]!];
     const beside = distance(from, at) + distance(at, to) - distance(from, to);
     if (beside < least - 0.5 || (fromEnd && beside < least + 0.5)) {
       best = index;
       least = beside;
     }
   }
-  return [at, ...way.slice(best)];
+  return [at, ...route.slice(best)];
 }

@@ -54,14 +54,14 @@ export interface Progress {
   arrivesIn: number;
 }
 
-interface Way {
+interface OrderRoute {
   order: number;
   points: Point[];
 }
 
 interface Snapshot {
   /** Differs after a restart of the server. */
-  run: string;
+  serverRunId: string;
   town: Town;
   couriers: string[];
   orders: Order[];
@@ -74,14 +74,14 @@ interface Refused {
 interface ServerToClient {
   overview: (overview: Overview) => void;
   progress: (progress: Progress) => void;
-  way: (way: Way) => void;
+  route: (route: OrderRoute) => void;
   order: (order: Order) => void;
   "order-removed": (id: number) => void;
 }
 
 interface ClientToServer {
   watch: (answer: (snapshot: Snapshot | Refused) => void) => void;
-  follow: (order: number | null, answer: (way: Way | null | Refused) => void) => void;
+  follow: (order: number | null, answer: (route: OrderRoute | null | Refused) => void) => void;
   order: (to: { place: number } | { x: number; y: number }, answer: (order: number | Refused) => void) => void;
 }
 
@@ -90,7 +90,7 @@ showConnection(socket);
 
 const orders = new Map<number, Order>();
 let couriers: string[] = [];
-let run = "";
+let serverRunId = "";
 let followed: number | undefined;
 
 const map = new TownMap(document.querySelector("canvas")!, {
@@ -110,8 +110,8 @@ socket.on("connect", async () => {
   if (socket.recovered) return lists.say("The connection is back, and nothing was missed.");
   const snapshot = await answerOf(socket.timeout(10_000).emitWithAck("watch"));
   if (!snapshot) return;
-  const isRestarted = run !== "" && run !== snapshot.run;
-  ({ run, couriers } = snapshot);
+  const isRestarted = serverRunId !== "" && serverRunId !== snapshot.serverRunId;
+  ({ serverRunId, couriers } = snapshot);
   map.town = snapshot.town;
   lists.begin(snapshot.town.places, couriers);
   orders.clear();
@@ -137,8 +137,8 @@ socket.on("order-removed", (id) => {
   if (id === followed) showFollowed(undefined);
 });
 
-socket.on("way", ({ order, points }) => {
-  if (order === followed) map.way = points;
+socket.on("route", ({ order, points }) => {
+  if (order === followed) map.route = points;
 });
 
 socket.on("progress", (progress) => {
@@ -159,10 +159,10 @@ socket.on("overview", ({ number, couriers }) => {
 /** Follows an order, or none. The server puts this page into the room of the order. */
 async function follow(id: number | undefined): Promise<void> {
   showFollowed(id);
-  const way = await answerOf(socket.timeout(10_000).emitWithAck("follow", id ?? null));
+  const route = await answerOf(socket.timeout(10_000).emitWithAck("follow", id ?? null));
   if (followed !== id) return; // Another choice was faster.
-  if (way === undefined) showFollowed(undefined);
-  else map.way = way?.points ?? [];
+  if (route === undefined) showFollowed(undefined);
+  else map.route = route?.points ?? [];
 }
 
 function followCourier(courier: number): void {
@@ -203,7 +203,7 @@ function showOrders(): void {
 
 function showFollowed(id: number | undefined): void {
   followed = id;
-  map.way = [];
+  map.route = [];
   map.followed = id;
   lists.showOrders(map.orders, id);
 }

@@ -78,9 +78,9 @@ pub(super) struct Progress {
     pub(super) arrives_in: f64,
 }
 
-/// The whole way of an order: from where its courier was, by the kitchen, to the destination.
+/// The whole route of an order: from where its courier was, by the kitchen, to the destination.
 #[derive(Debug, Serialize)]
-pub(super) struct Way<'a> {
+pub(super) struct OrderRoute<'a> {
     pub(super) order: u32,
     pub(super) points: &'a [Point],
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::random::Random;
-use super::orders::{Destination, Order, OrderState, Progress, Refusal, Way};
+use super::orders::{Destination, Order, OrderRoute, OrderState, Progress, Refusal};
 use super::route::{Point, Route};
 use super::town::{SIZE, Stop, Town};
 
@@ -183,10 +183,10 @@ impl Simulation {
         })
     }
 
-    /// Returns the way of an order that has a courier.
-    pub(super) fn way(&self, order: u32) -> Option<Way<'_>> {
+    /// Returns the route of an order that has a courier.
+    pub(super) fn route(&self, order: u32) -> Option<OrderRoute<'_>> {
         let (_, trip) = self.trips().find(|(_, trip)| trip.order == order)?;
-        Some(Way { order, points: trip.route.points() })
+        Some(OrderRoute { order, points: trip.route.points() })
     }
 
     fn trips(&self) -> impl Iterator<Item = (usize, &Trip)> {
