@@ -167,6 +167,10 @@ describePage("the playground", (pages) => {
     await third.goto(`${pages.origin}/playground/#url=http://127.0.0.1:9`);
     await third.locator("connection-status[data-state=disconnected]").waitFor();
     assert.equal(await third.inputValue("#url"), "http://127.0.0.1:9");
+    for (const settings of ["namespace=http://127.0.0.1:9/x", "namespace=//127.0.0.1:9/x", "namespace=/\\127.0.0.1:9/x", "path=@127.0.0.1:9/"]) {
+      await third.goto(`${pages.origin}/playground/?${encodeURIComponent(settings)}#${settings}`);
+      await third.locator("#connection-problem").getByText(/must begin with (one|a) slash/).waitFor();
+    }
     assert.ok(!requests.includes("127.0.0.1:9"));
   });
 

@@ -4,7 +4,7 @@ import { io, type ManagerOptions, type SocketOptions } from "@tidewire/client";
 import { type ConnectionStatus } from "../shared/connection.js";
 import "../shared/connection.js";
 import { PacketLog } from "./log.js";
-import { explain, problemOf } from "./problems.js";
+import { explain, problemOf, problemOfParts } from "./problems.js";
 import { DEFAULTS, parse, serialize, type Settings } from "./settings.js";
 import { tap, tapWebSocket } from "./tap.js";
 import { format, parseHex, parseList, parseObject } from "./values.js";
@@ -63,6 +63,8 @@ function disconnect(): void {
 
 async function openSocketIo(settings: Settings): Promise<Connection> {
   const { url, namespace, path } = settings;
+  const problem = problemOfParts(url, namespace, path);
+  if (problem) throw new Error(problem);
   const options: Partial<ManagerOptions & SocketOptions> = {
     path,
     transports: settings.transports.split(","),

@@ -18,6 +18,16 @@ export function problemOf(url: string, schemes: string[]): string | undefined {
   return undefined;
 }
 
+/** Returns why a namespace or a path cannot be one of the server at `url`. A link must not lead to another server. */
+export function problemOfParts(url: string, namespace: string, path: string): string | undefined {
+  const { origin } = new URL(url);
+  const isOfServer = (part: string, whole: string) => part === "" || (part.startsWith("/") && new URL(whole, url).origin === origin);
+  if (!isOfServer(namespace, namespace)) return "The namespace must begin with one slash.";
+  // The client writes the path behind the host.
+  if (!isOfServer(path, origin + path)) return "The path must begin with a slash.";
+  return undefined;
+}
+
 /** Returns why the connection failed with `error`. `url` and `path` are where it was tried. */
 export async function explain(error: Error & Partial<TransportError> & { data?: unknown }, url: string, path: string): Promise<string> {
   if (error.message === "Invalid namespace") return "The server has no such namespace.";
