@@ -36,6 +36,8 @@ use super::text::single_line;
 use crate::web_sockets::{Shutdown, WebSockets};
 
 const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND as u64);
+/// The time between two rosters. Each goes to everybody, and a visitor who changes the name causes one.
+const TICKS_PER_ROSTER: u32 = TICKS_PER_SECOND / 2;
 /// Players and those who watch, of both kinds. A page has one connection of each kind.
 const MAX_CONNECTIONS: usize = 512;
 /// A longer name is left out, as is one that shows nothing: the boat has a number then.
@@ -231,6 +233,8 @@ impl Game {
     async fn run(self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut roster_waits = false;
+        let mut ticks_since_roster = TICKS_PER_ROSTER;
         loop {
             ticks.tick().await;
             let mut state = self.lock();
@@ -240,14 +244,17 @@ impl Game {
             }
             let changed = state.world.step();
             let world = &state.world;
-            if changed.roster {
+            roster_waits |= changed.roster;
+            ticks_since_roster = ticks_since_roster.saturating_add(1);
+            if roster_waits && ticks_since_roster >= TICKS_PER_ROSTER {
+                (roster_waits, ticks_since_roster) = (false, 0);
                 state.send_to_web_sockets(protocol::roster(world));
-                self.namespace.emit("roster", roster(world));
+                self.namespace.keep_latest("roster").emit("roster", roster(world));
             }
             // The clock of the round needs a correction now and then.
             if changed.points || world.tick.is_multiple_of(TICKS_PER_SECOND) {
                 state.send_to_web_sockets(protocol::points(world));
-                self.namespace.emit("points", points(world));
+                self.namespace.keep_latest("points").emit("points", points(world));
             }
             // A state is out of date in the next tick. It is encoded once for each kind of connection.
             state.send_state_to_web_sockets(protocol::state(world));
@@ -314,14 +321,15 @@ impl ConnectionHandle {
 
     /// Returns the id of the boat, or `None` if all places are taken.
     fn join(&self, key: u64, name: &str, steers: bool) -> Option<u8> {
+        let name = single_line(name, MAX_NAME_CHARACTERS).unwrap_or_default();
         let mut state = self.game.lock();
-        let state = &mut *state;
-        let connection = state.connections.get_mut(&self.id)?;
-        let id = state.world.join(key, &single_line(name, MAX_NAME_CHARACTERS).unwrap_or_default())?;
-        let before = connection.player.replace(key);
-        if let Some(before) = before.filter(|before| *before != key) {
-            state.set_adrift_without_connection(before);
+        // A connection has one boat: one that joins with a new key gives up the boat of the former key first.
+        let before = state.connections.get_mut(&self.id)?.player.take();
+        if let Some(before) = before.filter(|before| *before != key && !state.is_connected(*before)) {
+            state.world.remove(before);
         }
+        let id = state.world.join(key, &name)?;
+        state.connections.get_mut(&self.id)?.player = Some(key);
         if steers {
             state.give_helm(self.id, key);
         }
@@ -367,9 +375,13 @@ impl GameState {
     }
 
     fn set_adrift_without_connection(&mut self, key: u64) {
-        if self.connections.values().all(|connection| connection.player != Some(key)) {
+        if !self.is_connected(key) {
             self.world.set_adrift(key);
         }
+    }
+
+    fn is_connected(&self, key: u64) -> bool {
+        self.connections.values().any(|connection| connection.player == Some(key))
     }
 }
 
@@ -402,6 +414,19 @@ mod tests {
             game.lock().world.step();
         }
         assert_eq!(boats(&game), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_has_one_boat_however_often_it_joins() {
+        let game = game();
+        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        other.join(1, "Ben", false);
+        for key in 1..200 {
+            assert!(one.join(key, "Ann", true).is_some(), "the place of the former key is free again");
+        }
+        let mut names = boats(&game);
+        names.sort();
+        assert_eq!(names, ["Ann", "Ann"], "the other connection has kept the boat of the first key");
     }
 
     #[tokio::test]

@@ -104,9 +104,10 @@ impl World {
 
     /// Adds a player or finds the one with this key, and returns the id of the boat. `None`: all places are taken.
     pub(super) fn join(&mut self, key: u64, name: &str) -> Option<u8> {
-        self.changed.roster = true;
         if let Some(boat) = self.boats.iter_mut().find(|boat| boat.key == Some(key)) {
-            boat.name = name_or_default(name, boat.id);
+            let name = name_or_default(name, boat.id);
+            self.changed.roster |= boat.name != name;
+            boat.name = name;
             boat.adrift_since = None;
             return Some(boat.id);
         }
@@ -116,6 +117,11 @@ impl World {
         let id = self.add(Some(key), name);
         self.settle_bots();
         Some(id)
+    }
+
+    /// Removes the boat of a player.
+    pub(super) fn remove(&mut self, key: u64) {
+        self.remove_boats(|boat| boat.key == Some(key));
     }
 
     /// Takes the hand off the helm. The boat is removed if nobody joins with its key in time.
@@ -245,12 +251,17 @@ impl World {
     }
 
     fn remove_absent(&mut self) {
-        let (tick, before) = (self.tick, self.boats.len());
-        self.boats.retain(|boat| {
+        let tick = self.tick;
+        self.remove_boats(|boat| {
             let idle = tick.wrapping_sub(boat.last_touched) > IDLE_TICKS;
             let adrift = boat.adrift_since.is_some_and(|since| tick.wrapping_sub(since) > ADRIFT_TICKS);
-            boat.key.is_none() || !(idle || adrift)
+            boat.key.is_some() && (idle || adrift)
         });
+    }
+
+    fn remove_boats(&mut self, is_removed: impl Fn(&Boat) -> bool) {
+        let before = self.boats.len();
+        self.boats.retain(|boat| !is_removed(boat));
         if self.boats.len() != before {
             self.changed.roster = true;
             self.settle_bots();
@@ -421,6 +432,20 @@ mod tests {
             world.step();
         }
         assert!(boat(&world, 1).is_some());
+    }
+
+    #[test]
+    fn the_roster_changes_when_somebody_comes_or_has_another_name() {
+        let mut world = world();
+        let changes = |world: &mut World, name| {
+            world.join(1, name).unwrap();
+            world.step().roster
+        };
+        assert!(changes(&mut world, "Ann"));
+        assert!(!changes(&mut world, "Ann"));
+        assert!(changes(&mut world, "Anna"));
+        world.remove(1);
+        assert!(world.step().roster);
     }
 
     #[test]
