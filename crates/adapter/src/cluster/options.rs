@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::NodeId;
 
-/// The settings of a [`ClusterAdapter`].
+/// The settings of a [`ClusterAdapter`](super::ClusterAdapter).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClusterOptions {
