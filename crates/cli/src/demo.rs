@@ -5,6 +5,7 @@ mod figures;
 mod files;
 mod game;
 mod home;
+mod per_connection;
 mod playground;
 mod random;
 mod rate_limit;
@@ -23,11 +24,12 @@ use crate::web_sockets::WebSockets;
 
 /// What the pages need on top of the options of the binary. The figures begin to count.
 pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
-    let builder = chat::configure(builder).observer(figures.observer());
+    let builder = game::configure(tracking::configure(chat::configure(builder)));
+    let builder = builder.observer(figures.observer());
     let failures = RateLimit::new(10, Duration::from_secs(1), Instant::now());
     let builder = builder.on_error(move |error, socket, event| log_error(error, socket, event, &failures));
     // Only where the pages show it: elsewhere, clients would see one more argument in each event.
-    builder.state(tracking::Tracking::new()).connection_state_recovery(ConnectionStateRecovery {
+    builder.connection_state_recovery(ConnectionStateRecovery {
         namespaces: Some(vec!["/chat".into(), "/tracking".into()]),
         max_disconnection_duration: Duration::from_secs(60),
         max_log_bytes: 4 * 1024 * 1024,

@@ -9,6 +9,7 @@ mod rate_limits;
 mod rooms;
 mod text;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -21,10 +22,12 @@ use self::limits::{MAX_NAME_CHARS, MAX_TEXT_CHARS, Refusal};
 use self::picture::Picture;
 use self::rate_limits::RateLimits;
 use self::rooms::{Content, Message, Person, RoomSummary, Rooms};
+use super::per_connection::PerConnection;
 
-/// The handlers share the rooms.
+/// The handlers share the rooms, and the sockets of a connection their limits.
 pub(super) fn configure(builder: Builder) -> Builder {
-    builder.state(Rooms::new(SystemTime::now()))
+    let limits = PerConnection::<RateLimits>::new();
+    builder.state(Rooms::new(SystemTime::now())).state(limits.clone()).observer(limits)
 }
 
 /// Registers the handlers.
@@ -59,7 +62,7 @@ struct AuthPayload {
 struct ConnectionState {
     /// The number of the connection. A recovered socket has the same id as before, but another number.
     member: u64,
-    limits: RateLimits,
+    limits: Arc<RateLimits>,
 }
 
 /// What a page needs to know when it is connected.
@@ -93,10 +96,16 @@ async fn authenticate(
     socket.set_data(person).map_err(|error| ConnectError::new(error.to_string()))
 }
 
-async fn connected(chat: Namespace, socket: Socket, rooms: State<Rooms>) -> Result<(), HandlerError> {
+async fn connected(
+    chat: Namespace,
+    socket: Socket,
+    rooms: State<Rooms>,
+    limits: State<PerConnection<RateLimits>>,
+) -> Result<(), HandlerError> {
     let you: Person = socket.data()?;
     let member = rooms.new_member();
-    socket.set_extension(ConnectionState { member, limits: RateLimits::new(Instant::now()) });
+    let limits = limits.get(&socket, || RateLimits::new(Instant::now()));
+    socket.set_extension(ConnectionState { member, limits });
     let mut room = room_of(&socket);
     if let Some(recovered) = &room {
         announce(&chat, &rooms, recovered);

@@ -23,7 +23,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::any;
 use serde::Serialize;
-use tidewire::server::{Data, Extension, HandlerError, Namespace, Server, Socket};
+use tidewire::server::{Builder, Data, Extension, HandlerError, Namespace, Server, Socket};
 use tidewire::ws::{
     CloseCode, CloseFrame, Limits, Message, PreparedMessage, Sender, Upgrade, UpgradeRejection, WebSocket,
 };
@@ -31,6 +31,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::protocol::Request;
 use self::world::{Input, TICKS_PER_SECOND, World};
+use super::per_connection::PerConnection;
 use super::rate_limit::{RateLimit, TOO_FAST};
 use super::text::single_line;
 use crate::web_sockets::{Shutdown, WebSockets};
@@ -46,16 +47,23 @@ const MAX_NAME_CHARACTERS: usize = 16;
 const MESSAGE_INTERVAL: Duration = Duration::from_micros(1_000_000 / 60);
 const MESSAGES_AT_ONCE: u32 = 240;
 
+/// The sockets of a connection share their limit.
+pub(super) fn configure(builder: Builder) -> Builder {
+    let limits = PerConnection::new();
+    builder.state(SocketLimits { connections: limits.clone() }).observer(limits)
+}
+
 /// Registers the handlers and returns the route of the WebSocket.
 pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
     let namespace = io.of("/game");
     let game = Game::new(namespace.clone());
     let route = Router::new().route("/game/ws", any(accept)).with_state((game.clone(), sockets.clone()));
 
-    namespace.on_connection(move |socket: Socket| {
+    namespace.on_connection(move |socket: Socket, limits: tidewire::server::State<SocketLimits>| {
         let game = game.clone();
         async move {
-            let Some(handle) = game.connect(None) else { return Err(HandlerError::new(FULL)) };
+            let limit = limits.connections.get(&socket, rate_limit);
+            let Some(handle) = game.connect(None, limit) else { return Err(HandlerError::new(FULL)) };
             socket.set_extension(handle);
             let state = game.lock();
             socket.emit("roster", roster(&state.world));
@@ -97,6 +105,15 @@ pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
 
 const FULL: &str = "too many connections to the game";
 
+/// The limits of the messages over Socket.IO.
+struct SocketLimits {
+    connections: PerConnection<RateLimit>,
+}
+
+fn rate_limit() -> RateLimit {
+    RateLimit::new(MESSAGES_AT_ONCE, MESSAGE_INTERVAL, Instant::now())
+}
+
 /// A handshake on `/game/ws`.
 async fn accept(
     State((game, sockets)): State<(Game, WebSockets)>,
@@ -114,7 +131,7 @@ async fn accept(
 
 /// Serves one WebSocket until it ends, sends something wrong, or the server stops.
 async fn serve(mut socket: WebSocket, game: Game, mut shutdown: Shutdown) {
-    let Some(handle) = game.connect(Some(socket.sender())) else {
+    let Some(handle) = game.connect(Some(socket.sender()), Arc::new(rate_limit())) else {
         socket.close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, FULL)).await;
         return;
     };
@@ -184,7 +201,7 @@ struct Connection {
     /// The key of the player, once it has joined.
     player: Option<u64>,
     steers: bool,
-    rate_limit: RateLimit,
+    rate_limit: Arc<RateLimit>,
 }
 
 impl Game {
@@ -203,7 +220,7 @@ impl Game {
     }
 
     /// Adds a connection, which watches until it joins. `None`: there are too many.
-    fn connect(&self, web_socket: Option<Sender>) -> Option<ConnectionHandle> {
+    fn connect(&self, web_socket: Option<Sender>, rate_limit: Arc<RateLimit>) -> Option<ConnectionHandle> {
         let mut state = self.lock();
         if state.connections.len() >= MAX_CONNECTIONS {
             return None;
@@ -215,12 +232,7 @@ impl Game {
         }
         let id = state.next_connection;
         state.next_connection += 1;
-        let connection = Connection {
-            web_socket,
-            player: None,
-            steers: false,
-            rate_limit: RateLimit::new(MESSAGES_AT_ONCE, MESSAGE_INTERVAL, Instant::now()),
-        };
+        let connection = Connection { web_socket, player: None, steers: false, rate_limit };
         state.connections.insert(id, connection);
         if !state.is_running {
             state.is_running = true;
@@ -401,7 +413,10 @@ mod tests {
     #[tokio::test]
     async fn both_connections_of_a_page_have_one_boat_and_the_last_one_takes_it_away() {
         let game = game();
-        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        let (one, other) = (
+            game.connect(None, Arc::new(rate_limit())).unwrap(),
+            game.connect(None, Arc::new(rate_limit())).unwrap(),
+        );
         assert_eq!(one.join(1, "Ann", true), other.join(1, "Ann", false));
         assert_eq!(boats(&game), ["Ann"]);
         drop(one);
@@ -419,7 +434,10 @@ mod tests {
     #[tokio::test]
     async fn a_connection_has_one_boat_however_often_it_joins() {
         let game = game();
-        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        let (one, other) = (
+            game.connect(None, Arc::new(rate_limit())).unwrap(),
+            game.connect(None, Arc::new(rate_limit())).unwrap(),
+        );
         other.join(1, "Ben", false);
         for key in 1..200 {
             assert!(one.join(key, "Ann", true).is_some(), "the place of the former key is free again");
@@ -432,7 +450,10 @@ mod tests {
     #[tokio::test]
     async fn only_the_connection_with_the_helm_steers() {
         let game = game();
-        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        let (one, other) = (
+            game.connect(None, Arc::new(rate_limit())).unwrap(),
+            game.connect(None, Arc::new(rate_limit())).unwrap(),
+        );
         one.join(1, "Ann", true);
         other.join(1, "Ann", false);
         let applied = |number| {
@@ -452,10 +473,11 @@ mod tests {
     #[tokio::test]
     async fn the_number_of_connections_has_a_limit() {
         let game = game();
-        let mut handles: Vec<_> = (0..MAX_CONNECTIONS).map(|_| game.connect(None).unwrap()).collect();
-        assert!(game.connect(None).is_none());
+        let mut handles: Vec<_> =
+            (0..MAX_CONNECTIONS).map(|_| game.connect(None, Arc::new(rate_limit())).unwrap()).collect();
+        assert!(game.connect(None, Arc::new(rate_limit())).is_none());
         handles.pop();
-        assert!(game.connect(None).is_some());
+        assert!(game.connect(None, Arc::new(rate_limit())).is_some());
     }
 
     #[tokio::test]
@@ -467,7 +489,7 @@ mod tests {
         }
         let game = game();
         for _ in 0..2 {
-            let handle = game.connect(None).unwrap();
+            let handle = game.connect(None, Arc::new(rate_limit())).unwrap();
             let start = game.lock().world.tick;
             until(&game, |state| state.world.tick >= start + 3).await;
             drop(handle);
@@ -477,7 +499,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_rate_of_messages_of_a_connection_has_a_limit() {
-        let handle = game().connect(None).unwrap();
+        let handle = game().connect(None, Arc::new(rate_limit())).unwrap();
         let allowed = (0..100_000).take_while(|_| handle.allows_message()).count();
         assert!((240..100_000).contains(&allowed), "{allowed}");
     }
@@ -486,7 +508,7 @@ mod tests {
     async fn a_name_that_is_too_long_or_invisible_is_left_out() {
         let game = game();
         for (key, name) in (0..).zip([" Ann\n", "a name that is far too long", "\u{200b}"]) {
-            let _ = game.connect(None).unwrap().join(key, name, true);
+            let _ = game.connect(None, Arc::new(rate_limit())).unwrap().join(key, name, true);
         }
         let names = boats(&game);
         assert_eq!(names[0], "Ann");

@@ -14,17 +14,18 @@ mod route;
 mod simulation;
 mod town;
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tidewire::server::{Data, Extension, HandlerError, Namespace, Reply, Server, Socket, State};
+use tidewire::server::{Builder, Data, Extension, HandlerError, Namespace, Reply, Server, Socket, State};
 
 use orders::{Destination, Order};
 use route::Point;
 use simulation::{COURIERS, Simulation};
 use town::Town;
 
+use super::per_connection::PerConnection;
 use super::rate_limit::{RateLimit, TOO_FAST};
 
 /// Decides what the town looks like.
@@ -34,7 +35,7 @@ static TOWN: LazyLock<Town> = LazyLock::new(|| Town::new(SEED));
 const STEP: Duration = Duration::from_millis(100);
 /// The number of steps between two overviews.
 const STEPS_PER_OVERVIEW: u64 = 5;
-/// A socket may send this number of events at once, and one more after each interval.
+/// A connection may send this number of events at once, and one more after each interval.
 const EVENTS_AT_ONCE: u32 = 15;
 const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -42,19 +43,28 @@ const NAMES: [&str; COURIERS] =
     ["Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Femi", "Greta", "Hugo", "Ines", "Jun"];
 
 /// What all handlers share.
-pub(super) struct Tracking {
+struct Tracking {
     simulation: Mutex<Simulation>,
+    visitors: PerConnection<Visitor>,
     /// Whether the task runs that moves the couriers.
     is_running: Mutex<bool>,
     /// Differs after a restart of the server. The page then knows that an order of the same number is another one.
     server_run_id: String,
 }
 
+/// What the server keeps for one connection.
+struct Visitor {
+    /// The id of its first socket. A recovered socket has the id that it had before.
+    id: String,
+    limit: RateLimit,
+}
+
 impl Tracking {
-    pub(super) fn new() -> Self {
+    fn new(visitors: PerConnection<Visitor>) -> Self {
         let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Self {
             simulation: Mutex::new(Simulation::new(&TOWN, SEED)),
+            visitors,
             is_running: Mutex::new(false),
             server_run_id: format!("{:x}", started.as_nanos()),
         }
@@ -67,6 +77,12 @@ impl Tracking {
     fn is_running(&self) -> MutexGuard<'_, bool> {
         self.is_running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The handlers share the simulation.
+pub(super) fn configure(builder: Builder) -> Builder {
+    let visitors = PerConnection::new();
+    builder.state(Tracking::new(visitors.clone())).observer(visitors)
 }
 
 /// Registers the handlers.
@@ -83,7 +99,11 @@ pub(super) fn register(io: &Server) {
 
 /// Moves the couriers while somebody watches.
 async fn connected(socket: Socket, tracking: State<Tracking>) {
-    socket.set_extension(RateLimit::new(EVENTS_AT_ONCE, EVENT_INTERVAL, Instant::now()));
+    let visitor = tracking.visitors.get(&socket, || Visitor {
+        id: socket.id().to_string(),
+        limit: RateLimit::new(EVENTS_AT_ONCE, EVENT_INTERVAL, Instant::now()),
+    });
+    socket.set_extension(visitor);
     let mut is_running = tracking.is_running();
     if !*is_running {
         *is_running = true;
@@ -91,9 +111,9 @@ async fn connected(socket: Socket, tracking: State<Tracking>) {
     }
 }
 
-/// Refuses events of a socket that sends too many.
-async fn limit_rate(Extension(limit): Extension<RateLimit>) -> Result<(), HandlerError> {
-    if limit.try_take(Instant::now()) { Ok(()) } else { Err(HandlerError::new(TOO_FAST)) }
+/// Refuses events of a connection that sends too many.
+async fn limit_rate(Extension(visitor): Extension<Arc<Visitor>>) -> Result<(), HandlerError> {
+    if visitor.limit.try_take(Instant::now()) { Ok(()) } else { Err(HandlerError::new(TOO_FAST)) }
 }
 
 /// What a page needs to begin.
@@ -141,7 +161,7 @@ enum To {
 
 /// Places an order. The acknowledgement is its number.
 async fn order(
-    socket: Socket,
+    Extension(visitor): Extension<Arc<Visitor>>,
     namespace: Namespace,
     tracking: State<Tracking>,
     Data(to): Data<To>,
@@ -151,8 +171,7 @@ async fn order(
         To::Point(point) => Destination::Point(point),
     };
     let mut simulation = tracking.simulation();
-    // A recovered socket has the id that it had before.
-    let placed = simulation.place(Some(socket.id().as_str()), to);
+    let placed = simulation.place(Some(&visitor.id), to);
     let id = placed.map_err(|refusal| HandlerError::new(refusal.message()))?;
     namespace.emit("order", simulation.order(id));
     Ok(id)
