@@ -1,7 +1,7 @@
 // The binary as a program: its address, its page, its shutdown.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { io } from "socket.io-client";
+import { io, Manager } from "socket.io-client";
 import { request } from "../support/http.js";
 import { runApplication, startApplication, startConformanceServer } from "../support/server.js";
 import { serverForTests } from "../support/suite.js";
@@ -41,6 +41,33 @@ describe("the pages", () => {
     await logged.stop();
     assert.match(logged.errors(), /DEBUG.*an event was refused.*this event always fails/);
     assert.doesNotMatch(logged.errors(), /WARN.*(fail|refuse)/);
+  });
+
+  it("keep the limits of a connection when it leaves a namespace and comes back", async () => {
+    const manager = new Manager(server.url);
+    manager.socket("/figures"); // keeps the connection
+    const socket = manager.socket("/playground");
+    await next(socket, "connect");
+    const answers = () => Promise.all(Array.from({ length: 150 }, () => socket.timeout(5_000).emitWithAck("fail")));
+    const count = (list, text) => list.filter(({ error }) => error === text).length;
+    assert.ok(count(await answers(), "this event always fails") >= 100);
+    socket.disconnect().connect();
+    await next(socket, "connect");
+    const refused = count(await answers(), "That was too fast. Wait a moment.");
+    assert.ok(refused > 100, `${refused} of 150 were refused`);
+    manager._close();
+  });
+
+  it("let nobody into the room that a socket has for itself", async () => {
+    const [one, other] = [0, 1].map(() => io(`${server.url}/playground`, { forceNew: true }));
+    await Promise.all([one, other].map((socket) => next(socket, "connect")));
+    const received = [];
+    other.onAny((event) => received.push(event));
+    assert.deepEqual(await one.timeout(5_000).emitWithAck("join-room", other.id), undefined);
+    assert.deepEqual(await one.timeout(5_000).emitWithAck("say", other.id, "hello"), undefined);
+    await other.timeout(5_000).emitWithAck("echo");
+    assert.deepEqual(received, ["echo"]);
+    for (const socket of [one, other]) socket.disconnect();
   });
 
   it("and what they connect to do not exist with --no-demo", async () => {

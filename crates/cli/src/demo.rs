@@ -24,7 +24,7 @@ use crate::web_sockets::WebSockets;
 
 /// What the pages need on top of the options of the binary. The figures begin to count.
 pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
-    let builder = game::configure(tracking::configure(chat::configure(builder)));
+    let builder = playground::configure(game::configure(tracking::configure(chat::configure(builder))));
     let builder = builder.observer(figures.observer());
     let failures = RateLimit::new(10, Duration::from_secs(1), Instant::now());
     let builder = builder.on_error(move |error, socket, event| log_error(error, socket, event, &failures));

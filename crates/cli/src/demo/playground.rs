@@ -1,8 +1,14 @@
 //! The server of the page `/playground/`: the namespace `/playground`, whose events do something that can be seen.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tidewire::server::{Data, HandlerError, Namespace, RawArguments, Reply, Server, Socket, Value};
+use tidewire::server::{
+    Builder, Data, Extension, HandlerError, Namespace, RawArguments, Reply, Server, Socket, State, Value,
+};
+
+use super::per_connection::PerConnection;
+use super::rate_limit::{RateLimit, TOO_FAST};
 
 /// The largest number of rooms of one visitor.
 const MAX_ROOMS: usize = 20;
@@ -10,12 +16,37 @@ const MAX_ROOMS: usize = 20;
 /// The longest name of a room, in bytes.
 const MAX_ROOM_NAME: usize = 64;
 
+/// The largest size of what `say` sends to a whole room, in bytes.
+const MAX_SAID: usize = 64 * 1024;
+
+/// A connection may send this number of events at once, and one more after each interval.
+const EVENTS_AT_ONCE: u32 = 100;
+const EVENT_INTERVAL: Duration = Duration::from_millis(50);
+
 /// How long a visitor may take to answer a question.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The limits of the events of each connection.
+struct Limits {
+    connections: PerConnection<RateLimit>,
+}
+
+/// The sockets of a connection share their limit.
+pub(super) fn configure(builder: Builder) -> Builder {
+    let limits = PerConnection::new();
+    builder.state(Limits { connections: limits.clone() }).observer(limits)
+}
 
 /// Registers the handlers.
 pub(super) fn register(io: &Server) {
     let playground = io.of("/playground");
+    playground.on_connection(async |socket: Socket, limits: State<Limits>| {
+        let new = || RateLimit::new(EVENTS_AT_ONCE, EVENT_INTERVAL, Instant::now());
+        socket.set_extension(limits.connections.get(&socket, new));
+    });
+    playground.event_middleware(async |Extension(limit): Extension<Arc<RateLimit>>| {
+        if limit.try_take(Instant::now()) { Ok(()) } else { Err(HandlerError::new(TOO_FAST)) }
+    });
     // The pages measure the round trip.
     playground.on("round-trip", async || {});
 
@@ -34,18 +65,24 @@ pub(super) fn register(io: &Server) {
         if room.is_empty() || room.len() > MAX_ROOM_NAME {
             return Err(HandlerError::new(format!("the name of a room has 1 to {MAX_ROOM_NAME} bytes")));
         }
-        socket.join(&room).await.map_err(|error| HandlerError::new(error.to_string()))?;
-        playground.to(&room).emit("notification", format!("{id} joined {room}"));
+        socket.join(channel(&room)).await.map_err(|error| HandlerError::new(error.to_string()))?;
+        playground.to(channel(&room)).emit("notification", format!("{id} joined {room}"));
         Ok(())
     });
-    playground.on("leave-room", async |socket: Socket, Data(room): Data<String>| socket.leave(&room));
+    playground
+        .on("leave-room", async |socket: Socket, Data(room): Data<String>| socket.leave(channel(&room)));
 
     // Sends a value to the others in a room, if the sender is in it.
-    playground.on("say", async |socket: Socket, Data((room, value)): Data<(String, Value)>| {
-        if !socket.rooms().iter().any(|joined| **joined == *room) {
+    playground.on("say", async |socket: Socket, RawArguments(arguments): RawArguments| {
+        if arguments.size() > MAX_SAID {
+            return Err(HandlerError::new(format!("a room gets at most {MAX_SAID} bytes at once")));
+        }
+        let (room, value): (String, Value) =
+            arguments.deserialize().map_err(|error| HandlerError::new(error.to_string()))?;
+        if !socket.rooms().iter().any(|joined| **joined == *channel(&room)) {
             return Err(HandlerError::new(format!("you are not in the room {room:?}")));
         }
-        socket.to(&room).emit("said", (room, value));
+        socket.to(channel(&room)).emit("said", (room, value));
         Ok(())
     });
 
@@ -56,4 +93,9 @@ pub(super) fn register(io: &Server) {
     });
 
     playground.on("fail", async || Err::<(), _>(HandlerError::new("this event always fails")));
+}
+
+/// The Socket.IO room of a room of the playground. The prefix keeps visitors out of the rooms of single sockets.
+fn channel(room: &str) -> String {
+    format!("room:{room}")
 }
