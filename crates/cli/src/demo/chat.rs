@@ -133,8 +133,9 @@ async fn rename(
         person.name.clone_from(&name);
         person.clone()
     })?;
-    if let Some(room) = room_of(&socket) {
-        rooms.rename(&room, connection.member, &person);
+    if let Some(room) = room_of(&socket)
+        && rooms.rename(&room, connection.member, &person)
+    {
         announce(&chat, &rooms, &room);
     }
     Ok(person)
@@ -148,8 +149,9 @@ async fn open(
 ) -> Result<String, HandlerError> {
     connection.limits.open(Instant::now())?;
     let room = text::room_name(&name)?;
-    rooms.open(&room, Instant::now())?;
-    announce(&chat, &rooms, &room);
+    if rooms.open(&room, Instant::now())? {
+        announce(&chat, &rooms, &room);
+    }
     Ok(room)
 }
 
@@ -160,7 +162,7 @@ async fn join(
     rooms: State<Rooms>,
     Data(room): Data<String>,
 ) -> Result<Joined, HandlerError> {
-    rooms.enter(&room, connection.member, socket.data()?, Instant::now())?;
+    let is_new = rooms.enter(&room, connection.member, socket.data()?, Instant::now())?;
     if let Some(before) = room_of(&socket).filter(|before| *before != room) {
         socket.leave(channel(&before));
         rooms.leave(&before, connection.member, Instant::now());
@@ -168,7 +170,9 @@ async fn join(
     }
     // First the room, then its history: a message that comes meanwhile arrives twice, and the page drops one of them.
     socket.join(channel(&room)).await?;
-    announce(&chat, &rooms, &room);
+    if is_new {
+        announce(&chat, &rooms, &room);
+    }
     Ok(Joined { people: rooms.people(&room), messages: rooms.messages(&room), room })
 }
 
@@ -254,11 +258,13 @@ fn announce(chat: &Namespace, rooms: &State<Rooms>, room: &str) {
     let (chat, rooms) = (chat.clone(), rooms.clone());
     tokio::spawn(async move {
         tokio::time::sleep(ANNOUNCEMENT_DELAY).await;
-        let changed = rooms.take_announcements(Instant::now());
+        let (changed, is_list_changed) = rooms.take_announcements(Instant::now());
         for (room, people) in changed {
             chat.to(channel(&room)).keep_latest("people").emit("people", (&room, people));
         }
-        chat.keep_latest("rooms").emit("rooms", (rooms.list(),));
+        if is_list_changed {
+            chat.keep_latest("rooms").emit("rooms", (rooms.list(),));
+        }
     });
 }
 

@@ -37,6 +37,8 @@ struct State {
     picture_bytes: usize,
     /// The rooms whose people will be announced.
     changed: BTreeSet<String>,
+    /// Whether the list of rooms will be announced.
+    is_list_changed: bool,
 }
 
 #[derive(Default)]
@@ -102,31 +104,40 @@ impl Rooms {
         state.members
     }
 
-    /// Opens a room, unless it exists. Rooms that have been empty for a while make room for it.
-    pub(super) fn open(&self, name: &str, now: Instant) -> Result<(), Refusal> {
+    /// Opens a room, and returns whether it is new. Rooms that have been empty for a while make room for it.
+    pub(super) fn open(&self, name: &str, now: Instant) -> Result<bool, Refusal> {
         let mut state = self.lock();
         state.remove_abandoned(now);
         if state.rooms.contains_key(name) {
-            return Ok(());
+            return Ok(false);
         }
         if state.rooms.len() >= MAX_ROOMS {
             return Err(Refusal::TooManyRooms);
         }
         state.rooms.insert(name.to_owned(), Room { empty_since: Some(now), ..Room::default() });
-        Ok(())
+        state.is_list_changed = true;
+        Ok(true)
     }
 
-    /// Adds a member to a room.
-    pub(super) fn enter(&self, room: &str, member: u64, person: Person, now: Instant) -> Result<(), Refusal> {
-        let mut state = self.lock();
+    /// Adds a member to a room, and returns whether it was not there before.
+    pub(super) fn enter(
+        &self,
+        room: &str,
+        member: u64,
+        person: Person,
+        now: Instant,
+    ) -> Result<bool, Refusal> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
         state.remove_abandoned(now);
         let room = state.rooms.get_mut(room).ok_or(Refusal::NoRoom)?;
         if room.members.len() >= MAX_MEMBERS && !room.members.contains_key(&member) {
             return Err(Refusal::RoomIsFull);
         }
-        room.members.insert(member, person);
+        let is_new = room.members.insert(member, person).is_none();
         room.empty_since = None;
-        Ok(())
+        state.is_list_changed |= is_new;
+        Ok(is_new)
     }
 
     /// Removes a member from a room.
@@ -143,12 +154,16 @@ impl Rooms {
         Some(name)
     }
 
-    /// Changes the name under which a member is shown.
-    pub(super) fn rename(&self, room: &str, member: u64, person: &Person) {
+    /// Changes the name under which a member is shown, and returns whether it is another one.
+    pub(super) fn rename(&self, room: &str, member: u64, person: &Person) -> bool {
         let mut state = self.lock();
         let shown = state.rooms.get_mut(room).and_then(|room| room.members.get_mut(&member));
-        if let Some(shown) = shown {
-            shown.clone_from(person);
+        match shown {
+            Some(shown) if shown != person => {
+                shown.clone_from(person);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -222,8 +237,8 @@ impl Rooms {
         is_first
     }
 
-    /// Returns the rooms whose people have changed, and their people.
-    pub(super) fn take_announcements(&self, now: Instant) -> Vec<(String, Vec<Person>)> {
+    /// Returns the rooms whose people have changed with their people, and whether the list of rooms has changed.
+    pub(super) fn take_announcements(&self, now: Instant) -> (Vec<(String, Vec<Person>)>, bool) {
         let mut state = self.lock();
         state.remove_abandoned(now);
         let changed = std::mem::take(&mut state.changed);
@@ -231,7 +246,7 @@ impl Rooms {
             let people = state.rooms.get(&name)?.people();
             Some((name, people))
         });
-        rooms.collect()
+        (rooms.collect(), std::mem::take(&mut state.is_list_changed))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -242,7 +257,7 @@ impl Rooms {
 impl State {
     fn leave(&mut self, name: &str, member: u64, now: Instant) {
         let Some(room) = self.rooms.get_mut(name) else { return };
-        room.members.remove(&member);
+        self.is_list_changed |= room.members.remove(&member).is_some();
         if room.members.is_empty() && !PERMANENT.contains(&name) {
             room.empty_since.get_or_insert(now);
         }
@@ -257,6 +272,7 @@ impl State {
             let keeps = !is_abandoned(room);
             if !keeps {
                 abandoned.append(&mut room.messages);
+                self.is_list_changed = true;
             }
             keeps
         });

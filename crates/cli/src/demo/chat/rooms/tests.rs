@@ -40,6 +40,18 @@ fn a_person_with_several_tabs_is_counted_once() {
 }
 
 #[test]
+fn what_changes_nothing_is_not_announced() {
+    let (rooms, now) = (rooms(), Instant::now());
+    assert_eq!(rooms.enter("lobby", 1, person("Ann"), now), Ok(true));
+    assert!(rooms.take_announcements(now).1, "a room has one person more");
+    assert_eq!(rooms.enter("lobby", 1, person("Ann"), now), Ok(false));
+    assert!(!rooms.rename("lobby", 1, &person("Ann")));
+    assert!(rooms.rename("lobby", 1, &person("Anna")));
+    assert!(rooms.schedule_announcement("lobby"));
+    assert_eq!(rooms.take_announcements(now), (vec![("lobby".to_owned(), vec![person("Anna")])], false));
+}
+
+#[test]
 fn the_public_id_of_a_person_is_the_same_for_the_same_secret_and_does_not_contain_it() {
     let rooms = rooms();
     assert_eq!(rooms.person_id("secret"), rooms.person_id("secret"));
@@ -51,10 +63,10 @@ fn the_public_id_of_a_person_is_the_same_for_the_same_secret_and_does_not_contai
 fn there_are_at_most_40_rooms() {
     let (rooms, now) = (rooms(), Instant::now());
     for number in PERMANENT.len()..MAX_ROOMS {
-        assert_eq!(rooms.open(&format!("room {number}"), now), Ok(()));
+        assert_eq!(rooms.open(&format!("room {number}"), now), Ok(true));
     }
     assert_eq!(rooms.open("one more", now), Err(Refusal::TooManyRooms));
-    assert_eq!(rooms.open("lobby", now), Ok(()), "it exists already");
+    assert_eq!(rooms.open("lobby", now), Ok(false), "it exists already");
     assert_eq!(rooms.list().len(), MAX_ROOMS);
 }
 
@@ -65,14 +77,14 @@ fn a_room_that_people_have_opened_goes_three_minutes_after_the_last_of_them() {
     rooms.enter("tea", 1, person("Ann"), now).expect("it has room");
     say(&rooms, "tea", "1", picture(1_000));
     let left = now + EMPTY_ROOM_LIFE * 2;
-    assert_eq!(rooms.take_announcements(left), [], "a room with people stays");
+    assert_eq!(rooms.take_announcements(left).0, [], "a room with people stays");
     rooms.leave("tea", 1, left);
     let just_before = left + EMPTY_ROOM_LIFE - Duration::from_millis(1);
     rooms.enter("tea", 2, person("Ann"), just_before).expect("it still exists");
     rooms.leave("tea", 2, just_before);
     let at_last = just_before + EMPTY_ROOM_LIFE;
     assert_eq!(rooms.enter("tea", 3, person("Ann"), at_last), Err(Refusal::NoRoom));
-    assert_eq!(rooms.enter("lobby", 3, person("Ann"), at_last), Ok(()), "some rooms always exist");
+    assert_eq!(rooms.enter("lobby", 3, person("Ann"), at_last), Ok(true), "some rooms always exist");
     let state = rooms.lock();
     assert_eq!((state.pictures.len(), state.picture_bytes), (0, 0));
 }
@@ -81,10 +93,10 @@ fn a_room_that_people_have_opened_goes_three_minutes_after_the_last_of_them() {
 fn a_room_has_at_most_200_connections() {
     let (rooms, now) = (rooms(), Instant::now());
     for member in 0..MAX_MEMBERS as u64 {
-        assert_eq!(rooms.enter("lobby", member, person("Ann"), now), Ok(()));
+        assert_eq!(rooms.enter("lobby", member, person("Ann"), now), Ok(true));
     }
     assert_eq!(rooms.enter("lobby", 1_000, person("Ben"), now), Err(Refusal::RoomIsFull));
-    assert_eq!(rooms.enter("lobby", 0, person("Ann"), now), Ok(()), "who is in may join again");
+    assert_eq!(rooms.enter("lobby", 0, person("Ann"), now), Ok(false), "who is in may join again");
 }
 
 #[test]
