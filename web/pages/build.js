@@ -1,10 +1,12 @@
 // Builds the files of `dist` from `src`: `node build.js`. The tests compare them with a fresh build.
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
+/** The servers of the pages. */
+const demo = fileURLToPath(new URL("../../crates/cli/src/demo/", import.meta.url));
 
 /** The pages, in the order of the navigation. */
 export const PAGES = [
@@ -28,6 +30,7 @@ export async function build() {
       ...page,
       navigation: PAGES.map((other) => link(other, other === page)).join("\n        "),
       content: (await source(page.name, `${page.name}.html`)).trim(),
+      sources: (await sourcesOf(page.name)).map((path) => `<li><a href="/pages/source/${path}">${path}</a></li>`).join("\n      "),
     });
   }
   return files;
@@ -48,6 +51,20 @@ async function bundled(entry, format) {
     write: false,
   });
   return outputFiles[0].text;
+}
+
+/** Returns what an example needs beside its two main files: TypeScript, and then Rust, as `files.rs` serves them. */
+async function sourcesOf(name) {
+  const list = async (directory, extension) => {
+    const names = await readdir(directory, { recursive: true }).catch(() => []); // A small server is one file.
+    return names.filter((file) => file.endsWith(extension) && basename(file) !== "tests.rs").sort();
+  };
+  const scripts = (await list(join(root, "src", name), ".ts")).filter((file) => file !== `${name}.ts`);
+  const modules = (await list(join(demo, name), ".rs")).map((file) => `${name}/${file}`);
+  const texts = await Promise.all([`${name}.rs`, ...modules].map((file) => readFile(join(demo, file), "utf8")));
+  const isUsed = (file) => texts.some((text) => text.includes(`super::${basename(file, ".rs")}::`));
+  const others = (await readdir(demo)).filter((file) => file.endsWith(".rs") && file !== `${name}.rs` && isUsed(file)).sort();
+  return ["shared/connection.ts", ...scripts.map((file) => `${name}/${file}`), ...modules, ...others];
 }
 
 function link({ path, title }, isCurrent) {

@@ -30,6 +30,13 @@ macro_rules! page {
     };
 }
 
+/// What the two main files of the pages import. `web/pages/build.js` lists them in each page.
+macro_rules! sources {
+    ($router:ident, $directory:literal, $($path:literal),+ $(,)?) => {
+        $router$(.route(concat!("/pages/source/", $path), file(TEXT, include_str!(concat!($directory, $path)))))+
+    };
+}
+
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
@@ -44,13 +51,57 @@ pub(super) fn router() -> Router {
     let router = page!(router, "/", "home");
     let router = page!(router, "/chat/", "chat");
     let router = page!(router, "/tracking/", "tracking");
-    let router = page!(router, "/game/", "game")
-        .route(
-            "/pages/source/game/connections.ts",
-            file(TEXT, include_str!("../../../../web/pages/src/game/connections.ts")),
-        )
-        .route("/pages/source/game/protocol.rs", file(TEXT, include_str!("game/protocol.rs")));
-    page!(router, "/playground/", "playground")
+    let router = page!(router, "/game/", "game");
+    let router = page!(router, "/playground/", "playground");
+    let router = sources!(
+        router,
+        "../../../../web/pages/src/",
+        "chat/ask.ts",
+        "chat/controls.ts",
+        "chat/drawing.ts",
+        "chat/identity.ts",
+        "chat/picture.ts",
+        "chat/view.ts",
+        "game/boat.ts",
+        "game/compare.ts",
+        "game/connections.ts",
+        "game/controls.ts",
+        "game/draw.ts",
+        "game/meter.ts",
+        "home/figures.ts",
+        "home/snippets.ts",
+        "home/sparkline.ts",
+        "playground/log.ts",
+        "playground/problems.ts",
+        "playground/settings.ts",
+        "playground/tap.ts",
+        "playground/values.ts",
+        "tracking/charts.ts",
+        "tracking/drawing.ts",
+        "tracking/lists.ts",
+        "tracking/map.ts",
+        "shared/connection.ts",
+    );
+    sources!(
+        router,
+        "",
+        "chat/limits.rs",
+        "chat/picture.rs",
+        "chat/rate_limits.rs",
+        "chat/rooms.rs",
+        "chat/text.rs",
+        "figures.rs",
+        "game/protocol.rs",
+        "game/world.rs",
+        "per_connection.rs",
+        "random.rs",
+        "rate_limit.rs",
+        "text.rs",
+        "tracking/orders.rs",
+        "tracking/route.rs",
+        "tracking/simulation.rs",
+        "tracking/town.rs",
+    )
 }
 
 fn file(media_type: &'static str, content: &'static str) -> axum::routing::MethodRouter {
