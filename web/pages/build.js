@@ -64,7 +64,11 @@ async function sourcesOf(name) {
   const texts = await Promise.all([`${name}.rs`, ...modules].map((file) => readFile(join(demo, file), "utf8")));
   const isUsed = (file) => texts.some((text) => text.includes(`super::${basename(file, ".rs")}::`));
   const others = (await readdir(demo)).filter((file) => file.endsWith(".rs") && file !== `${name}.rs` && isUsed(file)).sort();
-  return ["shared/connection.ts", ...scripts.map((file) => `${name}/${file}`), ...modules, ...others];
+  const imported = await Promise.all([`${name}.ts`, ...scripts].map((file) => source(name, file)));
+  const shared = (await list(join(root, "src/shared"), ".ts"))
+    .filter((file) => imported.some((text) => text.includes(`"../shared/${basename(file, ".ts")}.js"`)))
+    .map((file) => `shared/${file}`);
+  return [...shared, ...scripts.map((file) => `${name}/${file}`), ...modules, ...others];
 }
 
 function link({ path, title }, isCurrent) {

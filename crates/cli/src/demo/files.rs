@@ -80,7 +80,9 @@ pub(super) fn router() -> Router {
         "tracking/drawing.ts",
         "tracking/lists.ts",
         "tracking/map.ts",
+        "shared/answers.ts",
         "shared/connection.ts",
+        "shared/storage.ts",
     );
     sources!(
         router,

@@ -1,6 +1,7 @@
 // The chat: rooms, messages, pictures, typing, who is here, and what happens when the connection was lost.
 
 import { io, type Socket } from "@tidewire/client";
+import { ACK_TIMEOUT, type Answer, answered, Refused } from "../shared/answers.js";
 import { showConnection } from "../shared/connection.js";
 import { clientSecret, newId, rememberName, rememberedName } from "./identity.js";
 import { shrink, UnusablePicture } from "./picture.js";
@@ -40,7 +41,7 @@ interface Joined {
 }
 
 /** The acknowledgement of an event that the server may refuse. */
-type Answer<T> = (answer: T | { error: string }) => void;
+type Acknowledge<T> = (answer: Answer<T>) => void;
 
 interface ServerToClient {
   /** `room` and `people`: where a socket that was recovered still is. */
@@ -52,12 +53,12 @@ interface ServerToClient {
 }
 
 interface ClientToServer {
-  rename: (name: string, answer: Answer<Person>) => void;
-  open: (room: string, answer: Answer<string>) => void;
-  join: (room: string, answer: Answer<Joined>) => void;
-  message: (room: string, id: string, text: string, answer: Answer<Message>) => void;
-  picture: (room: string, id: string, data: ArrayBuffer, answer: Answer<Message>) => void;
-  "picture-data": (key: string, answer: Answer<ArrayBuffer>) => void;
+  rename: (name: string, answer: Acknowledge<Person>) => void;
+  open: (room: string, answer: Acknowledge<string>) => void;
+  join: (room: string, answer: Acknowledge<Joined>) => void;
+  message: (room: string, id: string, text: string, answer: Acknowledge<Message>) => void;
+  picture: (room: string, id: string, data: ArrayBuffer, answer: Acknowledge<Message>) => void;
+  "picture-data": (key: string, answer: Acknowledge<ArrayBuffer>) => void;
   typing: () => void;
 }
 
@@ -68,9 +69,6 @@ export interface Draft {
   content: string | Blob;
   state: "waiting" | "sending" | "refused";
 }
-
-/** How long the server may take to answer, in milliseconds. */
-const ACK_TIMEOUT = 10_000;
 
 /** The time between two `typing` events, in milliseconds. */
 const TYPING_INTERVAL = 2_000;
@@ -255,16 +253,6 @@ async function deliver(draft: Draft): Promise<void> {
     draft.state = "refused";
     view.showState(draft, text(error));
   }
-}
-
-/** The server has said no. The message is for the user. */
-class Refused extends Error {}
-
-/** Returns the answer. Throws if the server has refused, or has not answered, or if the connection was lost. */
-async function answered<T>(acknowledgement: Promise<T | { error: string }>): Promise<T> {
-  const answer = await acknowledgement;
-  if (typeof answer === "object" && answer !== null && "error" in answer) throw new Refused(answer.error);
-  return answer as T;
 }
 
 function text(error: unknown): string {

@@ -1,25 +1,27 @@
 // Who the user is: a name, and a secret by which the server recognises the tabs of one browser.
 
+import { store, stored } from "../shared/storage.js";
+
 const ADJECTIVES = ["Amber", "Brisk", "Calm", "Clever", "Coral", "Gentle", "Merry", "Misty", "Quiet", "Silver", "Sunny", "Swift"];
 const ANIMALS = ["Badger", "Crane", "Dolphin", "Heron", "Lynx", "Marten", "Otter", "Plover", "Robin", "Seal", "Tern", "Wren"];
 
 /** Returns the name that the user has chosen, or a random one. */
 export function rememberedName(): string {
-  const stored = read("tidewire-chat-name");
-  if (stored) return stored;
+  const chosen = stored("tidewire-chat-name");
+  if (chosen) return chosen;
   const name = `${pick(ADJECTIVES)} ${pick(ANIMALS)}`;
   rememberName(name);
   return name;
 }
 
 export function rememberName(name: string): void {
-  write("tidewire-chat-name", name);
+  store("tidewire-chat-name", name);
 }
 
 /** Returns the secret of this browser. All its tabs are one person for the server. */
 export function clientSecret(): string {
-  secret ??= read("tidewire-chat-client") ?? newId();
-  write("tidewire-chat-client", secret);
+  secret ??= stored("tidewire-chat-client") ?? newId();
+  store("tidewire-chat-client", secret);
   return secret;
 }
 
@@ -32,22 +34,4 @@ export function newId(): string {
 
 function pick(words: string[]): string {
   return words[crypto.getRandomValues(new Uint8Array(1))[0]! % words.length]!;
-}
-
-// A page may not be allowed to store anything.
-
-function read(key: string): string | undefined {
-  try {
-    return localStorage.getItem(key) ?? undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function write(key: string, value: string): void {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // It holds for this page only.
-  }
 }

@@ -37,7 +37,6 @@ export class Picture {
     this.#context = canvas.getContext("2d")!;
     this.#readColours();
     document.addEventListener("themechange", () => this.#readColours());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#readColours());
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#resize();
   }

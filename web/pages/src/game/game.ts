@@ -2,6 +2,7 @@
 // boat ahead of the server (boat.ts), and shows the others a little late, between two states that it has.
 
 import { showConnection } from "../shared/connection.js";
+import { store, stored } from "../shared/storage.js";
 import { type Input, type Motion, sail, TICK, wrapAngle } from "./boat.js";
 import { showComparison } from "./compare.js";
 import {
@@ -25,7 +26,7 @@ const canvas = element<HTMLCanvasElement>("water");
 const picture = new Picture(canvas);
 const controls = new Controls(canvas);
 
-let name = storedName();
+let name = stored("tidewire-game-name") ?? "";
 let steering: Kind = "socketio";
 let me: number | null = null;
 /** Whether the roster has had the own boat: after that, a roster without it says that it was removed. */
@@ -252,7 +253,6 @@ function showScores(): void {
   element("winner").textContent = winner && points.winner ? `Last round: ${winner.name} with ${points.winner.score}` : "";
 }
 document.addEventListener("themechange", showScores);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showScores);
 
 function showNotice(): void {
   const { isConnected } = connections[steering];
@@ -308,22 +308,10 @@ nameField.value = name;
 element("rename").addEventListener("submit", (event) => {
   event.preventDefault();
   name = nameField.value.trim();
-  try {
-    localStorage.setItem("tidewire-game-name", name);
-  } catch {
-    // The name holds for this page only.
-  }
+  store("tidewire-game-name", name);
   for (const kind of KINDS) connections[kind].join(key, name, kind === steering);
   canvas.focus({ preventScroll: true });
 });
-
-function storedName(): string {
-  try {
-    return localStorage.getItem("tidewire-game-name") ?? "";
-  } catch {
-    return "";
-  }
-}
 
 const status = showConnection((connections.socketio as SocketIoConnection).socket, { measure: false });
 const comparison = showComparison(connections, () => sailors.length, status);

@@ -1,19 +1,17 @@
 // The switch between the colours of the system, light and dark. It is a script of its own that runs before the page is
 // painted, so that a reload does not flash.
 
+import { store, stored } from "./storage.js";
+
 type Theme = "system" | "light" | "dark";
 
 const KEY = "tidewire-theme";
 const NEXT: Record<Theme, Theme> = { system: "light", light: "dark", dark: "system" };
 const LABELS: Record<Theme, string> = { system: "as the system", light: "light", dark: "dark" };
 
-function stored(): Theme {
-  try {
-    const value = localStorage.getItem(KEY);
-    return value === "light" || value === "dark" ? value : "system";
-  } catch {
-    return "system"; // A page may not be allowed to store anything.
-  }
+function chosen(): Theme {
+  const value = stored(KEY);
+  return value === "light" || value === "dark" ? value : "system";
 }
 
 function apply(theme: Theme): void {
@@ -22,21 +20,23 @@ function apply(theme: Theme): void {
   const button = document.querySelector("[data-theme-switch]");
   button?.setAttribute("aria-label", `Colours: ${LABELS[theme]}`);
   button?.setAttribute("title", `Colours: ${LABELS[theme]}`);
+  announce();
+}
+
+/** Tells the page that its colours have changed. */
+function announce(): void {
   document.dispatchEvent(new Event("themechange"));
 }
 
-let theme = stored();
+let theme = chosen();
 apply(theme);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", announce);
 
 document.addEventListener("DOMContentLoaded", () => {
   apply(theme);
   document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
     theme = NEXT[theme];
-    try {
-      localStorage.setItem(KEY, theme);
-    } catch {
-      // The choice holds for this page only.
-    }
+    store(KEY, theme);
     apply(theme);
   });
 });

@@ -46,7 +46,6 @@ export class TownMap {
     this.#context = canvas.getContext("2d")!;
     const redraw = () => this.#drawStill();
     document.addEventListener("themechange", redraw);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     new ResizeObserver(redraw).observe(canvas);
     canvas.addEventListener("click", (event) => this.#onClick(event, events));
     canvas.addEventListener("pointermove", (event) => {

@@ -2,6 +2,7 @@
 // hears from it. `map.ts` draws the map, `lists.ts` shows the orders and couriers as text, `charts.ts` draws the charts.
 
 import { io, type Socket } from "@tidewire/client";
+import { ACK_TIMEOUT, type Answer, answered, Refused } from "../shared/answers.js";
 import { showConnection } from "../shared/connection.js";
 import { Charts, type Sample } from "./charts.js";
 import { Lists } from "./lists.js";
@@ -67,10 +68,6 @@ interface Snapshot {
   orders: Order[];
 }
 
-interface Refused {
-  error: string;
-}
-
 interface ServerToClient {
   overview: (overview: Overview) => void;
   progress: (progress: Progress) => void;
@@ -80,9 +77,9 @@ interface ServerToClient {
 }
 
 interface ClientToServer {
-  watch: (answer: (snapshot: Snapshot | Refused) => void) => void;
-  follow: (order: number | null, answer: (route: OrderRoute | null | Refused) => void) => void;
-  order: (to: { place: number } | { x: number; y: number }, answer: (order: number | Refused) => void) => void;
+  watch: (answer: (snapshot: Answer<Snapshot>) => void) => void;
+  follow: (order: number | null, answer: (route: Answer<OrderRoute | null>) => void) => void;
+  order: (to: { place: number } | { x: number; y: number }, answer: (order: Answer<number>) => void) => void;
 }
 
 const socket: Socket<ServerToClient, ClientToServer> = io("/tracking", { reconnectionDelay: 400 });
@@ -108,7 +105,7 @@ socket.on("connect", async () => {
   lastNumber = undefined;
   // After a recovery, the socket is in its rooms and gets the changes that it has missed.
   if (socket.recovered) return lists.say("The connection is back, and nothing was missed.");
-  const snapshot = await answerOf(socket.timeout(10_000).emitWithAck("watch"));
+  const snapshot = await answerOf(socket.timeout(ACK_TIMEOUT).emitWithAck("watch"));
   if (!snapshot) return;
   const isRestarted = serverRunId !== "" && serverRunId !== snapshot.serverRunId;
   ({ serverRunId, couriers } = snapshot);
@@ -159,7 +156,7 @@ socket.on("overview", ({ number, couriers }) => {
 /** Follows an order, or none. The server puts this page into the room of the order. */
 async function follow(id: number | undefined): Promise<void> {
   showFollowed(id);
-  const route = await answerOf(socket.timeout(10_000).emitWithAck("follow", id ?? null));
+  const route = await answerOf(socket.timeout(ACK_TIMEOUT).emitWithAck("follow", id ?? null));
   if (followed !== id) return; // Another choice was faster.
   if (route === undefined) showFollowed(undefined);
   else map.route = route?.points ?? [];
@@ -173,7 +170,7 @@ function followCourier(courier: number): void {
 }
 
 async function place(to: { place: number } | { x: number; y: number }): Promise<void> {
-  const id = await answerOf(socket.timeout(10_000).emitWithAck("order", to));
+  const id = await answerOf(socket.timeout(ACK_TIMEOUT).emitWithAck("order", to));
   if (id === undefined) return;
   map.chosen = undefined;
   lists.placed(id);
@@ -181,19 +178,14 @@ async function place(to: { place: number } | { x: number; y: number }): Promise<
 }
 
 /** Returns what the server answers. If it refuses or does not answer, the page says so. */
-async function answerOf<T>(answer: Promise<T | Refused>): Promise<T | undefined> {
+async function answerOf<T>(answer: Promise<Answer<T>>): Promise<T | undefined> {
   try {
-    const value = await answer;
-    if (!isRefused(value)) return value;
-    lists.say(value.error);
-  } catch {
-    if (socket.connected) lists.say("The server did not answer in time.");
+    return await answered(answer);
+  } catch (error) {
+    if (error instanceof Refused) lists.say(error.message);
+    else if (socket.connected) lists.say("The server did not answer in time.");
+    return undefined;
   }
-  return undefined;
-}
-
-function isRefused(value: unknown): value is Refused {
-  return typeof value === "object" && value !== null && "error" in value;
 }
 
 function showOrders(): void {
