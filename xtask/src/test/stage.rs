@@ -65,9 +65,9 @@ impl Stage {
         let (name, budget, full_budget) = match self {
             Self::Format => ("format", 30, 30),
             Self::Floors => ("floors", 30, 30),
-            Self::Lints => ("lints", 5 * 60, 5 * 60),
-            Self::Wasm => ("wasm", 2 * 60, 2 * 60),
-            Self::Unit => ("unit", 10 * 60, 10 * 60),
+            Self::Lints => ("lints", 270, 270),
+            Self::Wasm => ("wasm", 90, 90),
+            Self::Unit => ("unit", 11 * 60, 11 * 60),
             Self::Instructions => ("instructions", 7 * 60, 7 * 60),
             Self::Node => ("node", 6 * 60, 12 * 60),
             Self::Browser => ("browser", 5 * 60, 5 * 60),
