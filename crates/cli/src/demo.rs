@@ -1,11 +1,11 @@
 //! The pages of the binary, and the namespaces that they use. `--no-demo` serves none of it.
 
 mod chat;
+mod connection_limits;
 mod figures;
 mod files;
 mod game;
 mod home;
-mod per_connection;
 mod playground;
 mod random;
 mod rate_limit;
@@ -17,14 +17,16 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use tidewire::server::{Builder, ConnectionStateRecovery, HandlerError, Server, Socket};
 
+pub(crate) use connection_limits::add_to as add_limits_to;
 pub(crate) use figures::Figures;
 use rate_limit::RateLimit;
 
 use crate::web_sockets::WebSockets;
 
-/// What the pages need on top of the options of the binary. The figures begin to count.
+/// What the pages need on top of the options of the binary. The figures begin to count. The requests must have gone through
+/// [`add_limits_to`].
 pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
-    let builder = playground::configure(game::configure(tracking::configure(chat::configure(builder))));
+    let builder = connection_limits::configure(tracking::configure(chat::configure(builder)));
     let builder = builder.observer(figures.observer());
     let failures = RateLimit::new(10, Duration::from_secs(1), Instant::now());
     let builder = builder.on_error(move |error, socket, event| log_error(error, socket, event, &failures));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
+use axum::http::Request;
 use axum::response::Response;
 use axum::routing::any;
 use tidewire::server::{
@@ -16,7 +17,7 @@ use tidewire::ws::{AllowedOrigins, DeflateOptions, SendError, Upgrade, UpgradeRe
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tower::Layer;
+use tower::{Layer, ServiceBuilder};
 
 use crate::application;
 use crate::args::{self, ServeArgs};
@@ -88,7 +89,12 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let router = Router::new().route("/ws", any(echo)).with_state(echoes).merge(pages);
     // Wrap the router instead of adding a layer to it. A layer of a router sees a request only when the request is
     // first polled, so the engine would miss requests that are cancelled before that.
-    let service = io.layer().layer(router);
+    let has_pages = !args.no_demo;
+    let service = ServiceBuilder::new()
+        .map_request(
+            move |request: Request<_>| if has_pages { demo::add_limits_to(request) } else { request },
+        )
+        .service(io.layer().layer(router));
     let mut stopped = stopping.subscribe();
     let stopped = async move { drop(stopped.wait_for(|stopping| *stopping).await) };
     let mut serving = tokio::spawn(async move { io.serve_with(listener, service, stopped).await });

@@ -9,7 +9,6 @@ mod rate_limits;
 mod rooms;
 mod text;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -20,14 +19,13 @@ use tidewire::server::{
 
 use self::limits::{MAX_NAME_CHARS, MAX_TEXT_CHARS, Refusal};
 use self::picture::Picture;
-use self::rate_limits::RateLimits;
+pub(super) use self::rate_limits::RateLimits;
 use self::rooms::{Content, Message, Person, RoomSummary, Rooms};
-use super::per_connection::PerConnection;
+use super::connection_limits::ConnectionLimits;
 
-/// The handlers share the rooms, and the sockets of a connection their limits.
+/// The handlers share the rooms.
 pub(super) fn configure(builder: Builder) -> Builder {
-    let limits = PerConnection::<RateLimits>::new();
-    builder.state(Rooms::new(SystemTime::now())).state(limits.clone()).observer(limits)
+    builder.state(Rooms::new(SystemTime::now()))
 }
 
 /// Registers the handlers.
@@ -35,8 +33,8 @@ pub(super) fn register(io: &Server) {
     let chat = io.of("/chat");
     chat.middleware(authenticate);
     chat.on_connection(connected);
-    chat.event_middleware(async |Extension(connection): Extension<ConnectionState>| {
-        connection.limits.event(Instant::now())
+    chat.event_middleware(async |Extension(limits): Extension<ConnectionLimits>| {
+        limits.chat.event(Instant::now())
     });
     chat.on("rename", rename);
     chat.on("open", open);
@@ -58,12 +56,9 @@ struct AuthPayload {
     client: Option<String>,
 }
 
-/// What the server keeps for one connection. The person is in the data of the socket, which a recovery restores.
-struct ConnectionState {
-    /// The number of the connection. A recovered socket has the same id as before, but another number.
-    member: u64,
-    limits: Arc<RateLimits>,
-}
+/// The number of a socket. A recovered socket has the same id as before, but another number. The person is in the data of the
+/// socket, which a recovery restores.
+struct Member(u64);
 
 /// What a page needs to know when it is connected.
 #[derive(Serialize)]
@@ -96,16 +91,10 @@ async fn authenticate(
     socket.set_data(person).map_err(|error| ConnectError::new(error.to_string()))
 }
 
-async fn connected(
-    chat: Namespace,
-    socket: Socket,
-    rooms: State<Rooms>,
-    limits: State<PerConnection<RateLimits>>,
-) -> Result<(), HandlerError> {
+async fn connected(chat: Namespace, socket: Socket, rooms: State<Rooms>) -> Result<(), HandlerError> {
     let you: Person = socket.data()?;
     let member = rooms.new_member();
-    let limits = limits.get(&socket, || RateLimits::new(Instant::now()));
-    socket.set_extension(ConnectionState { member, limits });
+    socket.set_extension(Member(member));
     let mut room = room_of(&socket);
     if let Some(recovered) = &room {
         announce(&chat, &rooms, recovered);
@@ -124,7 +113,7 @@ async fn connected(
 async fn rename(
     chat: Namespace,
     socket: Socket,
-    Extension(connection): Extension<ConnectionState>,
+    Extension(member): Extension<Member>,
     rooms: State<Rooms>,
     Data(name): Data<String>,
 ) -> Result<Person, HandlerError> {
@@ -134,7 +123,7 @@ async fn rename(
         person.clone()
     })?;
     if let Some(room) = room_of(&socket)
-        && rooms.rename(&room, connection.member, &person)
+        && rooms.rename(&room, member.0, &person)
     {
         announce(&chat, &rooms, &room);
     }
@@ -143,11 +132,11 @@ async fn rename(
 
 async fn open(
     chat: Namespace,
-    Extension(connection): Extension<ConnectionState>,
+    Extension(limits): Extension<ConnectionLimits>,
     rooms: State<Rooms>,
     Data(name): Data<String>,
 ) -> Result<String, HandlerError> {
-    connection.limits.open(Instant::now())?;
+    limits.chat.open(Instant::now())?;
     let room = text::room_name(&name)?;
     if rooms.open(&room, Instant::now())? {
         announce(&chat, &rooms, &room);
@@ -158,14 +147,14 @@ async fn open(
 async fn join(
     chat: Namespace,
     socket: Socket,
-    Extension(connection): Extension<ConnectionState>,
+    Extension(member): Extension<Member>,
     rooms: State<Rooms>,
     Data(room): Data<String>,
 ) -> Result<Joined, HandlerError> {
-    let is_new = rooms.enter(&room, connection.member, socket.data()?, Instant::now())?;
+    let is_new = rooms.enter(&room, member.0, socket.data()?, Instant::now())?;
     if let Some(before) = room_of(&socket).filter(|before| *before != room) {
         socket.leave(channel(&before));
-        rooms.leave(&before, connection.member, Instant::now());
+        rooms.leave(&before, member.0, Instant::now());
         announce(&chat, &rooms, &before);
     }
     // First the room, then its history: a message that comes meanwhile arrives twice, and the page drops one of them.
@@ -178,22 +167,22 @@ async fn join(
 
 async fn message(
     socket: Socket,
-    Extension(connection): Extension<ConnectionState>,
+    Extension(limits): Extension<ConnectionLimits>,
     rooms: State<Rooms>,
     Data((room, id, text)): Data<(String, String, String)>,
 ) -> Result<Message, HandlerError> {
-    connection.limits.message(Instant::now())?;
+    limits.chat.message(Instant::now())?;
     let text = text::message(&text, MAX_TEXT_CHARS)?;
     say(&socket, &rooms, &room, id, Content::Text(text))
 }
 
 async fn picture(
     socket: Socket,
-    Extension(connection): Extension<ConnectionState>,
+    Extension(limits): Extension<ConnectionLimits>,
     rooms: State<Rooms>,
     Data((room, id, data)): Data<(String, String, Bytes)>,
 ) -> Result<Message, HandlerError> {
-    connection.limits.picture(Instant::now())?;
+    limits.chat.picture(Instant::now())?;
     say(&socket, &rooms, &room, id, Content::Picture(Picture::new(&data)?))
 }
 
@@ -219,11 +208,11 @@ fn say(
 /// Pages fetch the pictures that they show. A message therefore stays small, also in the log of the recovery.
 async fn picture_data(
     socket: Socket,
-    Extension(connection): Extension<ConnectionState>,
+    Extension(limits): Extension<ConnectionLimits>,
     rooms: State<Rooms>,
     Data(key): Data<String>,
 ) -> Result<Bytes, HandlerError> {
-    connection.limits.picture_data(Instant::now())?;
+    limits.chat.picture_data(Instant::now())?;
     let room = room_of(&socket).ok_or(Refusal::NotInRoom)?;
     Ok(rooms.picture(&room, &key).ok_or(Refusal::NoPicture)?)
 }
@@ -235,12 +224,8 @@ async fn typing(socket: Socket) -> Result<(), HandlerError> {
     Ok(())
 }
 
-async fn disconnected(
-    chat: Namespace,
-    Extension(connection): Extension<ConnectionState>,
-    rooms: State<Rooms>,
-) {
-    if let Some(room) = rooms.leave_all(connection.member, Instant::now()) {
+async fn disconnected(chat: Namespace, Extension(member): Extension<Member>, rooms: State<Rooms>) {
+    if let Some(room) = rooms.leave_all(member.0, Instant::now()) {
         announce(&chat, &rooms, &room);
     }
 }

@@ -23,7 +23,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::any;
 use serde::Serialize;
-use tidewire::server::{Builder, Data, Extension, HandlerError, Namespace, Server, Socket};
+use tidewire::server::{Data, Extension, HandlerError, Namespace, Server, Socket};
 use tidewire::ws::{
     CloseCode, CloseFrame, Limits, Message, PreparedMessage, Sender, Upgrade, UpgradeRejection, WebSocket,
 };
@@ -31,7 +31,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::protocol::Request;
 use self::world::{Input, TICKS_PER_SECOND, World};
-use super::per_connection::PerConnection;
+use super::connection_limits::ConnectionLimits;
 use super::rate_limit::{RateLimit, TOO_FAST};
 use super::text::single_line;
 use crate::web_sockets::{Shutdown, WebSockets};
@@ -47,23 +47,16 @@ const MAX_NAME_CHARACTERS: usize = 16;
 const MESSAGE_INTERVAL: Duration = Duration::from_micros(1_000_000 / 60);
 const MESSAGES_AT_ONCE: u32 = 240;
 
-/// The sockets of a connection share their limit.
-pub(super) fn configure(builder: Builder) -> Builder {
-    let limits = PerConnection::new();
-    builder.state(SocketLimits { connections: limits.clone() }).observer(limits)
-}
-
 /// Registers the handlers and returns the route of the WebSocket.
 pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
     let namespace = io.of("/game");
     let game = Game::new(namespace.clone());
     let route = Router::new().route("/game/ws", any(accept)).with_state((game.clone(), sockets.clone()));
 
-    namespace.on_connection(move |socket: Socket, limits: tidewire::server::State<SocketLimits>| {
+    namespace.on_connection(move |socket: Socket| {
         let game = game.clone();
         async move {
-            let limit = limits.connections.get(&socket, rate_limit);
-            let Some(handle) = game.connect(None, limit) else { return Err(HandlerError::new(FULL)) };
+            let Some(handle) = game.connect(None) else { return Err(HandlerError::new(FULL)) };
             socket.set_extension(handle);
             let state = game.lock();
             socket.emit("roster", roster(&state.world));
@@ -73,11 +66,12 @@ pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
     });
     namespace.on(
         "join",
-        async |Extension(handle): Extension<ConnectionHandle>, Data(join): Data<(String, String, bool)>| {
-            let (key, name, steers) = join;
+        async |Extension(handle): Extension<ConnectionHandle>,
+               Extension(limits): Extension<ConnectionLimits>,
+               Data((key, name, steers)): Data<(String, String, bool)>| {
             let key =
                 u64::from_str_radix(&key, 16).map_err(|_| HandlerError::new("the key is not hexadecimal"))?;
-            if !handle.allows_message() {
+            if !limits.game.try_take(Instant::now()) {
                 return Err(HandlerError::new(TOO_FAST));
             }
             Ok(handle.join(key, &name, steers))
@@ -87,17 +81,22 @@ pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
     namespace.on(
         "input",
         async |Extension(handle): Extension<ConnectionHandle>,
+               Extension(limits): Extension<ConnectionLimits>,
                Data((number, angle, strength)): Data<(u8, u8, u8)>| {
-            if handle.allows_message() {
+            if limits.game.try_take(Instant::now()) {
                 handle.steer(number, Input { angle, strength });
             }
         },
     );
-    namespace.on("helm", async |Extension(handle): Extension<ConnectionHandle>| {
-        if handle.allows_message() {
-            handle.take_helm();
-        }
-    });
+    namespace.on(
+        "helm",
+        async |Extension(handle): Extension<ConnectionHandle>,
+               Extension(limits): Extension<ConnectionLimits>| {
+            if limits.game.try_take(Instant::now()) {
+                handle.take_helm();
+            }
+        },
+    );
     namespace.on("ping", async || {});
     namespace.on_disconnect(async |Extension(handle): Extension<ConnectionHandle>| handle.leave());
     route
@@ -105,13 +104,9 @@ pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
 
 const FULL: &str = "too many connections to the game";
 
-/// The limits of the messages over Socket.IO.
-struct SocketLimits {
-    connections: PerConnection<RateLimit>,
-}
-
-fn rate_limit() -> RateLimit {
-    RateLimit::new(MESSAGES_AT_ONCE, MESSAGE_INTERVAL, Instant::now())
+/// The limit of the messages of one connection.
+pub(super) fn rate_limit(now: Instant) -> RateLimit {
+    RateLimit::new(MESSAGES_AT_ONCE, MESSAGE_INTERVAL, now)
 }
 
 /// A handshake on `/game/ws`.
@@ -131,14 +126,15 @@ async fn accept(
 
 /// Serves one WebSocket until it ends, sends something wrong, or the server stops.
 async fn serve(mut socket: WebSocket, game: Game, mut shutdown: Shutdown) {
-    let Some(handle) = game.connect(Some(socket.sender()), Arc::new(rate_limit())) else {
+    let Some(handle) = game.connect(Some(socket.sender())) else {
         socket.close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, FULL)).await;
         return;
     };
+    let limit = rate_limit(Instant::now());
     loop {
         let close_frame = tokio::select! {
             message = socket.recv() => match message {
-                Some(message) => match answer(&handle, &message) {
+                Some(message) => match answer(&handle, &limit, &message) {
                     Ok(None) => continue,
                     // A page that asks and does not read fills the buffer, and waits here.
                     Ok(Some(answer)) => match socket.send(answer).await {
@@ -158,12 +154,16 @@ async fn serve(mut socket: WebSocket, game: Game, mut shutdown: Shutdown) {
 }
 
 /// Returns the answer to a message, or the Close frame for a page that does not keep to the protocol.
-fn answer(handle: &ConnectionHandle, message: &Message) -> Result<Option<Vec<u8>>, CloseFrame> {
+fn answer(
+    handle: &ConnectionHandle,
+    limit: &RateLimit,
+    message: &Message,
+) -> Result<Option<Vec<u8>>, CloseFrame> {
     let Message::Binary(bytes) = message else {
         return Err(CloseFrame::new(CloseCode::UNSUPPORTED_DATA, "the messages of the game are binary"));
     };
     let violation = |reason| CloseFrame::new(CloseCode::POLICY_VIOLATION, reason);
-    if !handle.allows_message() {
+    if !limit.try_take(Instant::now()) {
         return Err(violation(TOO_FAST));
     }
     match Request::decode(bytes).map_err(violation)? {
@@ -201,7 +201,6 @@ struct Connection {
     /// The key of the player, once it has joined.
     player: Option<u64>,
     steers: bool,
-    rate_limit: Arc<RateLimit>,
 }
 
 impl Game {
@@ -220,7 +219,7 @@ impl Game {
     }
 
     /// Adds a connection, which watches until it joins. `None`: there are too many.
-    fn connect(&self, web_socket: Option<Sender>, rate_limit: Arc<RateLimit>) -> Option<ConnectionHandle> {
+    fn connect(&self, web_socket: Option<Sender>) -> Option<ConnectionHandle> {
         let mut state = self.lock();
         if state.connections.len() >= MAX_CONNECTIONS {
             return None;
@@ -232,7 +231,7 @@ impl Game {
         }
         let id = state.next_connection;
         state.next_connection += 1;
-        let connection = Connection { web_socket, player: None, steers: false, rate_limit };
+        let connection = Connection { web_socket, player: None, steers: false };
         state.connections.insert(id, connection);
         if !state.is_running {
             state.is_running = true;
@@ -322,15 +321,6 @@ struct ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    /// Whether the connection may send one more message now.
-    fn allows_message(&self) -> bool {
-        let mut state = self.game.lock();
-        state
-            .connections
-            .get_mut(&self.id)
-            .is_some_and(|connection| connection.rate_limit.try_take(Instant::now()))
-    }
-
     /// Returns the id of the boat, or `None` if all places are taken.
     fn join(&self, key: u64, name: &str, steers: bool) -> Option<u8> {
         let name = single_line(name, MAX_NAME_CHARACTERS).unwrap_or_default();
@@ -413,10 +403,7 @@ mod tests {
     #[tokio::test]
     async fn both_connections_of_a_page_have_one_boat_and_the_last_one_takes_it_away() {
         let game = game();
-        let (one, other) = (
-            game.connect(None, Arc::new(rate_limit())).unwrap(),
-            game.connect(None, Arc::new(rate_limit())).unwrap(),
-        );
+        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
         assert_eq!(one.join(1, "Ann", true), other.join(1, "Ann", false));
         assert_eq!(boats(&game), ["Ann"]);
         drop(one);
@@ -434,10 +421,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_has_one_boat_however_often_it_joins() {
         let game = game();
-        let (one, other) = (
-            game.connect(None, Arc::new(rate_limit())).unwrap(),
-            game.connect(None, Arc::new(rate_limit())).unwrap(),
-        );
+        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
         other.join(1, "Ben", false);
         for key in 1..200 {
             assert!(one.join(key, "Ann", true).is_some(), "the place of the former key is free again");
@@ -450,10 +434,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_connection_with_the_helm_steers() {
         let game = game();
-        let (one, other) = (
-            game.connect(None, Arc::new(rate_limit())).unwrap(),
-            game.connect(None, Arc::new(rate_limit())).unwrap(),
-        );
+        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
         one.join(1, "Ann", true);
         other.join(1, "Ann", false);
         let applied = |number| {
@@ -473,11 +454,10 @@ mod tests {
     #[tokio::test]
     async fn the_number_of_connections_has_a_limit() {
         let game = game();
-        let mut handles: Vec<_> =
-            (0..MAX_CONNECTIONS).map(|_| game.connect(None, Arc::new(rate_limit())).unwrap()).collect();
-        assert!(game.connect(None, Arc::new(rate_limit())).is_none());
+        let mut handles: Vec<_> = (0..MAX_CONNECTIONS).map(|_| game.connect(None).unwrap()).collect();
+        assert!(game.connect(None).is_none());
         handles.pop();
-        assert!(game.connect(None, Arc::new(rate_limit())).is_some());
+        assert!(game.connect(None).is_some());
     }
 
     #[tokio::test]
@@ -489,7 +469,7 @@ mod tests {
         }
         let game = game();
         for _ in 0..2 {
-            let handle = game.connect(None, Arc::new(rate_limit())).unwrap();
+            let handle = game.connect(None).unwrap();
             let start = game.lock().world.tick;
             until(&game, |state| state.world.tick >= start + 3).await;
             drop(handle);
@@ -499,8 +479,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_rate_of_messages_of_a_connection_has_a_limit() {
-        let handle = game().connect(None, Arc::new(rate_limit())).unwrap();
-        let allowed = (0..100_000).take_while(|_| handle.allows_message()).count();
+        let handle = game().connect(None).unwrap();
+        let limit = rate_limit(Instant::now());
+        let ping = Message::Binary(vec![4, 0].into());
+        let allowed = (0..100_000).take_while(|_| answer(&handle, &limit, &ping).is_ok()).count();
         assert!((240..100_000).contains(&allowed), "{allowed}");
     }
 
@@ -508,7 +490,7 @@ mod tests {
     async fn a_name_that_is_too_long_or_invisible_is_left_out() {
         let game = game();
         for (key, name) in (0..).zip([" Ann\n", "a name that is far too long", "\u{200b}"]) {
-            let _ = game.connect(None, Arc::new(rate_limit())).unwrap().join(key, name, true);
+            let _ = game.connect(None).unwrap().join(key, name, true);
         }
         let names = boats(&game);
         assert_eq!(names[0], "Ann");

@@ -1,14 +1,13 @@
 //! The server of the page `/playground/`: the namespace `/playground`, whose events do something that can be seen.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidewire::server::{
-    Builder, Data, Extension, HandlerError, Namespace, RawArguments, Reply, Server, Socket, State, Value,
+    Data, Extension, HandlerError, Namespace, RawArguments, Reply, Server, Socket, Value,
 };
 
-use super::per_connection::PerConnection;
-use super::rate_limit::{RateLimit, TOO_FAST};
+use super::connection_limits::ConnectionLimits;
+use super::rate_limit::TOO_FAST;
 
 /// The largest number of rooms of one visitor.
 const MAX_ROOMS: usize = 20;
@@ -19,33 +18,14 @@ const MAX_ROOM_NAME: usize = 64;
 /// The largest size of what `say` sends to a whole room, in bytes.
 const MAX_SAID: usize = 64 * 1024;
 
-/// A connection may send this number of events at once, and one more after each interval.
-const EVENTS_AT_ONCE: u32 = 100;
-const EVENT_INTERVAL: Duration = Duration::from_millis(50);
-
 /// How long a visitor may take to answer a question.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The limits of the events of each connection.
-struct Limits {
-    connections: PerConnection<RateLimit>,
-}
-
-/// The sockets of a connection share their limit.
-pub(super) fn configure(builder: Builder) -> Builder {
-    let limits = PerConnection::new();
-    builder.state(Limits { connections: limits.clone() }).observer(limits)
-}
 
 /// Registers the handlers.
 pub(super) fn register(io: &Server) {
     let playground = io.of("/playground");
-    playground.on_connection(async |socket: Socket, limits: State<Limits>| {
-        let new = || RateLimit::new(EVENTS_AT_ONCE, EVENT_INTERVAL, Instant::now());
-        socket.set_extension(limits.connections.get(&socket, new));
-    });
-    playground.event_middleware(async |Extension(limit): Extension<Arc<RateLimit>>| {
-        if limit.try_take(Instant::now()) { Ok(()) } else { Err(HandlerError::new(TOO_FAST)) }
+    playground.event_middleware(async |Extension(limits): Extension<ConnectionLimits>| {
+        if limits.playground.try_take(Instant::now()) { Ok(()) } else { Err(HandlerError::new(TOO_FAST)) }
     });
     // The pages measure the round trip.
     playground.on("round-trip", async || {});

@@ -14,7 +14,7 @@ mod route;
 mod simulation;
 mod town;
 
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -25,8 +25,8 @@ use route::Point;
 use simulation::{COURIERS, Simulation};
 use town::Town;
 
-use super::per_connection::PerConnection;
-use super::rate_limit::{RateLimit, TOO_FAST};
+use super::connection_limits::ConnectionLimits;
+use super::rate_limit::TOO_FAST;
 
 /// Decides what the town looks like.
 const SEED: u64 = 26;
@@ -35,9 +35,6 @@ static TOWN: LazyLock<Town> = LazyLock::new(|| Town::new(SEED));
 const STEP: Duration = Duration::from_millis(100);
 /// The number of steps between two overviews.
 const STEPS_PER_OVERVIEW: u64 = 5;
-/// A connection may send this number of events at once, and one more after each interval.
-const EVENTS_AT_ONCE: u32 = 15;
-const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 
 const NAMES: [&str; COURIERS] =
     ["Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Femi", "Greta", "Hugo", "Ines", "Jun"];
@@ -45,26 +42,17 @@ const NAMES: [&str; COURIERS] =
 /// What all handlers share.
 struct Tracking {
     simulation: Mutex<Simulation>,
-    visitors: PerConnection<Visitor>,
     /// Whether the task runs that moves the couriers.
     is_running: Mutex<bool>,
     /// Differs after a restart of the server. The page then knows that an order of the same number is another one.
     server_run_id: String,
 }
 
-/// What the server keeps for one connection.
-struct Visitor {
-    /// The id of its first socket. A recovered socket has the id that it had before.
-    id: String,
-    limit: RateLimit,
-}
-
 impl Tracking {
-    fn new(visitors: PerConnection<Visitor>) -> Self {
+    fn new() -> Self {
         let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Self {
             simulation: Mutex::new(Simulation::new(&TOWN, SEED)),
-            visitors,
             is_running: Mutex::new(false),
             server_run_id: format!("{:x}", started.as_nanos()),
         }
@@ -81,8 +69,7 @@ impl Tracking {
 
 /// The handlers share the simulation.
 pub(super) fn configure(builder: Builder) -> Builder {
-    let visitors = PerConnection::new();
-    builder.state(Tracking::new(visitors.clone())).observer(visitors)
+    builder.state(Tracking::new())
 }
 
 /// Registers the handlers.
@@ -99,11 +86,6 @@ pub(super) fn register(io: &Server) {
 
 /// Moves the couriers while somebody watches.
 async fn connected(socket: Socket, tracking: State<Tracking>) {
-    let visitor = tracking.visitors.get(&socket, || Visitor {
-        id: socket.id().to_string(),
-        limit: RateLimit::new(EVENTS_AT_ONCE, EVENT_INTERVAL, Instant::now()),
-    });
-    socket.set_extension(visitor);
     let mut is_running = tracking.is_running();
     if !*is_running {
         *is_running = true;
@@ -112,8 +94,8 @@ async fn connected(socket: Socket, tracking: State<Tracking>) {
 }
 
 /// Refuses events of a connection that sends too many.
-async fn limit_rate(Extension(visitor): Extension<Arc<Visitor>>) -> Result<(), HandlerError> {
-    if visitor.limit.try_take(Instant::now()) { Ok(()) } else { Err(HandlerError::new(TOO_FAST)) }
+async fn limit_rate(Extension(limits): Extension<ConnectionLimits>) -> Result<(), HandlerError> {
+    if limits.tracking.try_take(Instant::now()) { Ok(()) } else { Err(HandlerError::new(TOO_FAST)) }
 }
 
 /// What a page needs to begin.
@@ -161,8 +143,9 @@ enum To {
 
 /// Places an order. The acknowledgement is its number.
 async fn order(
-    Extension(visitor): Extension<Arc<Visitor>>,
+    Extension(limits): Extension<ConnectionLimits>,
     namespace: Namespace,
+    socket: Socket,
     tracking: State<Tracking>,
     Data(to): Data<To>,
 ) -> Result<u32, HandlerError> {
@@ -171,7 +154,8 @@ async fn order(
         To::Point(point) => Destination::Point(point),
     };
     let mut simulation = tracking.simulation();
-    let placed = simulation.place(Some(&visitor.id), to);
+    let visitor = limits.visitor.get_or_init(|| socket.id().to_string());
+    let placed = simulation.place(Some(visitor), to);
     let id = placed.map_err(|refusal| HandlerError::new(refusal.message()))?;
     namespace.emit("order", simulation.order(id));
     Ok(id)

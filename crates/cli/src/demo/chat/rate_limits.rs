@@ -6,7 +6,7 @@ use super::super::rate_limit::RateLimit;
 use super::limits::Refusal;
 
 /// The limits of one connection.
-pub(super) struct RateLimits {
+pub(in crate::demo) struct RateLimits {
     events: RateLimit,
     messages: RateLimit,
     rooms: RateLimit,
@@ -16,7 +16,7 @@ pub(super) struct RateLimits {
 }
 
 impl RateLimits {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(in crate::demo) fn new(now: Instant) -> Self {
         Self {
             events: RateLimit::new(60, Duration::from_millis(100), now),
             messages: RateLimit::new(10, Duration::from_secs(1), now),
