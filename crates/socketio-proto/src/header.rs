@@ -30,9 +30,7 @@ impl<'a> Header<'a> {
         let (id, payload) = parse_ack_id(rest);
         Ok(Self { packet_type, attachments, namespace, id, payload })
     }
-}
 
-impl<'a> Header<'a> {
     /// Parses the header if it is that of an event without attachments, the most frequent packet.
     #[inline]
     pub(crate) fn of_event(text: &'a str) -> Option<Self> {

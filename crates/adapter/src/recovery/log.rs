@@ -116,7 +116,8 @@ impl Log {
             Audience::OneSocket => PrivateLog::memory(),
             Audience::Several => RoomPositions::memory(&options),
         };
-        let bytes = places + Entry::memory(&event, &options, assigned);
+        // The event with all forms of it that were made for its receivers so far.
+        let bytes = places + Entry::memory(&options, assigned) + event.message().memory();
         let assigned = self.offsets.push(assigned, position);
         let entry = Entry { event: Some(event), options, time: now, bytes, assigned };
         match audience {
@@ -243,21 +244,22 @@ impl Log {
 }
 
 impl Entry {
-    /// Returns the size of an entry in bytes: its event with all forms of it that were made for its receivers, and the
-    /// names of its rooms, which it shares with others.
-    fn memory(event: &EncodedEvent, options: &BroadcastOptions, assigned: Option<&str>) -> usize {
+    /// Returns the size of an entry in bytes without its event: with the names of its rooms, which it shares with others.
+    fn memory(options: &BroadcastOptions, assigned: Option<&str>) -> usize {
         let rooms = options.rooms.iter().chain(&options.except);
         let names = rooms.map(|room| room.len() + size_of_val(room)).sum::<usize>();
         // The offset is also a key of the map.
         let offset = assigned.map_or(0, |offset| offset.len() + 64);
-        size_of::<(Position, Self)>() + event.message().memory() + names + offset
+        size_of::<(Position, Self)>() + names + offset
     }
 
-    /// Drops the event, and keeps its place. Returns the freed bytes.
-    pub(super) fn empty(&mut self) -> usize {
-        let freed = self.event.take().map_or(0, |event| event.message().memory());
-        self.bytes -= freed;
-        freed
+    /// Drops the event, and keeps its place, which takes `places` bytes. Returns the freed bytes: those that were counted,
+    /// because receivers may have added forms of the event since.
+    pub(super) fn empty(&mut self, places: usize) -> usize {
+        self.event = None;
+        let counted = self.bytes;
+        self.bytes = places + Self::memory(&self.options, self.assigned.as_deref());
+        counted - self.bytes
     }
 
     pub(super) fn event(&self) -> Option<&EncodedEvent> {

@@ -87,7 +87,7 @@ impl PrivateLog {
         let (Some(share), Some(entry)) = (self.by_room.get_mut(room), self.entries.get_mut(&position)) else {
             return;
         };
-        let freed = entry.empty();
+        let freed = entry.empty(Self::memory());
         share.bytes -= freed;
         share.start = position;
         self.bytes -= freed;
