@@ -94,6 +94,7 @@ pub(super) fn router() -> Router {
         "chat/text.rs",
         "connection_limits.rs",
         "figures.rs",
+        "game/connections.rs",
         "game/protocol.rs",
         "game/world.rs",
         "random.rs",

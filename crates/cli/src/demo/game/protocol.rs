@@ -19,7 +19,7 @@
 use super::world::{Boat, Input, World, angle_to_byte};
 
 /// The longest message of a page. A name has at most 16 characters.
-pub(super) const MAX_MESSAGE_BYTES: usize = 10 + 4 * super::MAX_NAME_CHARACTERS;
+pub(super) const MAX_MESSAGE_BYTES: usize = 10 + 4 * super::connections::MAX_NAME_CHARACTERS;
 
 /// The id that no boat has.
 pub(super) const NOBODY: u8 = u8::MAX;
