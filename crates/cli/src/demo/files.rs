@@ -82,6 +82,9 @@ pub(super) fn router() -> Router {
         "tracking/map.ts",
         "shared/answers.ts",
         "shared/connection.ts",
+        "shared/dom.ts",
+        "shared/drawing.ts",
+        "shared/figures.ts",
         "shared/storage.ts",
     );
     sources!(

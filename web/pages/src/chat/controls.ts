@@ -1,5 +1,6 @@
 // What the user does: writing, pictures, rooms, dialogs.
 
+import { byId } from "../shared/dom.js";
 import { Ask } from "./ask.js";
 
 /** What the user can do. A promise that rejects has failed. */
@@ -14,7 +15,6 @@ export interface Actions {
   explain(error: unknown): string;
 }
 
-const element = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 
 /** Turns what the user does into calls. `begin` is called before a message or a picture is sent. */
 export function listen(actions: Actions, begin: () => void): void {
@@ -23,22 +23,22 @@ export function listen(actions: Actions, begin: () => void): void {
   listenToRooms(actions);
   listenToPanels();
   const ask = new Ask((error) => actions.explain(error));
-  element("open-room").addEventListener("click", () =>
+  byId("open-room").addEventListener("click", () =>
     ask.show({ title: "Open a room", label: "Name of the room", submit: "Open", done: (name) => actions.open(name) }),
   );
-  element("rename").addEventListener("click", () =>
+  byId("rename").addEventListener("click", () =>
     ask.show({
       title: "Change your name",
       label: "Your name",
       submit: "Change",
-      value: element("your-name").textContent ?? "",
+      value: byId("your-name").textContent ?? "",
       done: (name) => actions.rename(name),
     }),
   );
 }
 
 function listenToText(actions: Actions, begin: () => void): void {
-  const text = element<HTMLTextAreaElement>("text");
+  const text = byId<HTMLTextAreaElement>("text");
   const grow = (): void => {
     text.style.height = "auto";
     text.style.height = `${Math.min(text.scrollHeight + 2, 160)}px`;
@@ -50,7 +50,7 @@ function listenToText(actions: Actions, begin: () => void): void {
     text.value = "";
     grow();
   };
-  element("composer").addEventListener("submit", (event) => {
+  byId("composer").addEventListener("submit", (event) => {
     event.preventDefault();
     send();
     text.focus();
@@ -73,8 +73,8 @@ function listenToPictures(actions: Actions, begin: () => void): void {
     begin();
     for (const file of files ?? []) actions.sendPicture(file);
   };
-  const file = element<HTMLInputElement>("file");
-  element("picture").addEventListener("click", () => file.click());
+  const file = byId<HTMLInputElement>("file");
+  byId("picture").addEventListener("click", () => file.click());
   file.addEventListener("change", () => {
     send(file.files);
     file.value = "";
@@ -88,13 +88,13 @@ function listenToPictures(actions: Actions, begin: () => void): void {
 }
 
 function listenToRooms(actions: Actions): void {
-  const list = element("room-list");
+  const list = byId("room-list");
   list.addEventListener("click", (event) => {
     const room = (event.target as Element).closest<HTMLElement>("button")?.dataset.room;
     if (room === undefined) return;
     void actions.enter(room);
     closePanels();
-    element("text").focus();
+    byId("text").focus();
   });
   list.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -115,7 +115,7 @@ function listenToPanels(): void {
       closePanels();
       if (!opens) return;
       button.setAttribute("aria-expanded", "true");
-      const panel = element(button.getAttribute("aria-controls")!);
+      const panel = byId(button.getAttribute("aria-controls")!);
       panel.dataset.open = "";
       panel.querySelector<HTMLElement>("button")?.focus();
     });

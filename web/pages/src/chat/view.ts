@@ -1,5 +1,6 @@
 // Draws the chat.
 
+import { byId } from "../shared/dom.js";
 import type { Draft, Message, Person, Picture, RoomSummary } from "./chat.js";
 import { listen, type Actions as UserActions } from "./controls.js";
 import { avatar, linked, make } from "./drawing.js";
@@ -19,7 +20,6 @@ const TYPING_LIFE = 4_000;
 /** Messages of one person within this time have one heading, in milliseconds. */
 const GROUP = 5 * 60_000;
 
-const element = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 
 /** The messages of one room. */
 class Log {
@@ -36,7 +36,7 @@ export class View {
   /** A text that stays until the connection is back, and one that goes when the user does something. */
   #standing = "";
   #warning = "";
-  #log = element("log");
+  #log = byId("log");
 
   constructor(actions: Actions) {
     this.#actions = actions;
@@ -46,11 +46,11 @@ export class View {
   // What the server says.
 
   showMe({ name }: Person): void {
-    element("your-name").textContent = name;
+    byId("your-name").textContent = name;
   }
 
   showRooms(rooms: RoomSummary[]): void {
-    const list = element("room-list");
+    const list = byId("room-list");
     const focused = document.activeElement?.closest<HTMLElement>("#room-list button")?.dataset.room;
     list.replaceChildren(
       ...rooms.map(({ name, people }) => {
@@ -71,8 +71,8 @@ export class View {
   }
 
   showPeople(people: Person[]): void {
-    for (const id of ["people-count", "people-count-short"]) element(id).textContent = `${people.length}`;
-    element("people-list").replaceChildren(
+    for (const id of ["people-count", "people-count-short"]) byId(id).textContent = `${people.length}`;
+    byId("people-list").replaceChildren(
       ...people.map((person) => {
         const item = make("li");
         item.append(avatar(person), make("span", "person-name", person.name));
@@ -84,7 +84,7 @@ export class View {
   /** Changes to a room, which may be empty still. */
   showRoom(room: string): void {
     this.#room = room;
-    element("room-name").textContent = room;
+    byId("room-name").textContent = room;
     document.title = `${room} · Chat · Tidewire`;
     for (const button of document.querySelectorAll<HTMLElement>("#room-list button")) {
       if (button.dataset.room === room) button.setAttribute("aria-current", "true");
@@ -295,7 +295,7 @@ export class View {
     const names = [...this.#typists.values()].map(({ name }) => name);
     const typing =
       names.length === 0 ? "" : names.length > 2 ? "Several people are typing …" : `${names.join(" and ")} ${names.length > 1 ? "are" : "is"} typing …`;
-    const hint = element("hint");
+    const hint = byId("hint");
     hint.classList.toggle("warning", !!(this.#warning || this.#standing));
     const text = this.#warning || this.#standing || typing;
     if (hint.textContent !== text) hint.textContent = text;

@@ -1,12 +1,16 @@
 // The comparison of both connections: a table, two charts, and what they mean.
 
 import type { ConnectionStatus } from "../shared/connection.js";
+import { byId, setText } from "../shared/dom.js";
+import { coloursOf, endOfAxis } from "../shared/drawing.js";
 import type { Connection, Kind } from "./connections.js";
 import { CHART, type Figures } from "./meter.js";
 
 const PINGS_PER_SECOND = 4;
 const KINDS: Kind[] = ["raw", "socketio"];
 const NONE = "–";
+const COLOURS = ["raw", "socketio", "muted", "line"] as const;
+type Colours = Record<(typeof COLOURS)[number], string>;
 
 type Row = [label: string, text: (figures: Figures, connection: Connection) => string];
 
@@ -32,7 +36,7 @@ export function showComparison(
   boats: () => number,
   status: ConnectionStatus,
 ): Comparison {
-  const body = document.getElementById("figures")!;
+  const body = byId("figures");
   const cells = ROWS.map(([label]) => {
     const row = document.createElement("tr");
     const head = document.createElement("th");
@@ -50,10 +54,13 @@ export function showComparison(
     return { head, values };
   });
   const charts = {
-    time: document.getElementById("chart-time") as HTMLCanvasElement,
-    bytes: document.getElementById("chart-bytes") as HTMLCanvasElement,
+    time: byId<HTMLCanvasElement>("chart-time"),
+    bytes: byId<HTMLCanvasElement>("chart-bytes"),
   };
-  const conclusion = document.getElementById("conclusion")!;
+  const conclusion = byId("conclusion");
+
+  let colours = coloursOf(charts.time, COLOURS);
+  document.addEventListener("themechange", () => (colours = coloursOf(charts.time, COLOURS)));
 
   setInterval(() => KINDS.forEach((kind) => connections[kind].ping()), 1_000 / PINGS_PER_SECOND);
   setInterval(() => {
@@ -61,18 +68,18 @@ export function showComparison(
     for (const [index, [, text]] of ROWS.entries()) {
       for (const [column, kind] of KINDS.entries()) {
         const { isConnected } = connections[kind];
-        set(cells[index]!.values[column]!, isConnected ? text(figures[kind], connections[kind]) : NONE);
+        setText(cells[index]!.values[column]!, isConnected ? text(figures[kind], connections[kind]) : NONE);
       }
     }
-    set(cells[7]!.head, `One state, ${boats()} boats`);
-    set(conclusion, conclude(figures, connections));
+    setText(cells[7]!.head, `One state, ${boats()} boats`);
+    setText(conclusion, conclude(figures, connections));
     const { now } = figures.socketio;
     if (now !== undefined && connections.socketio.isConnected) status.roundTrip(now);
     const time = performance.now();
     const lines = (of: (connection: Connection) => { time: number; value: number }[]) =>
       KINDS.map((kind) => ({ kind, samples: of(connections[kind]) }));
-    drawChart(charts.time, lines(({ meter }) => meter.roundTrips), time, (value) => `${value} ms`);
-    drawChart(charts.bytes, lines(({ meter }) => meter.bytesDownPerSecond()), time, (value) => `${value} B/s`);
+    drawChart(charts.time, lines(({ meter }) => meter.roundTrips), time, colours, (value) => `${value} ms`);
+    drawChart(charts.bytes, lines(({ meter }) => meter.bytesDownPerSecond()), time, colours, (value) => `${value} B/s`);
   }, 500);
 
   return {
@@ -111,6 +118,7 @@ function drawChart(
   canvas: HTMLCanvasElement,
   lines: { kind: Kind; samples: { time: number; value: number }[] }[],
   now: number,
+  colours: Colours,
   label: (value: number) => string,
 ): void {
   const density = Math.min(devicePixelRatio, 2);
@@ -118,15 +126,13 @@ function drawChart(
   if (canvas.width !== Math.round(width * density)) canvas.width = Math.round(width * density);
   if (canvas.height !== Math.round(height * density)) canvas.height = Math.round(height * density);
   const context = canvas.getContext("2d")!;
-  const style = getComputedStyle(canvas);
   context.setTransform(density, 0, 0, density, 0, 0);
   context.clearRect(0, 0, width, height);
-  const highest = Math.max(...lines.flatMap(({ samples }) => samples.map(({ value }) => value)), 0);
-  const top = niceTop(highest);
+  const top = endOfAxis(Math.max(...lines.flatMap(({ samples }) => samples.map(({ value }) => value))), 1);
   const y = (value: number) => height - 4 - (value / top) * (height - 24);
   context.font = "12px system-ui, sans-serif";
-  context.fillStyle = style.color;
-  context.strokeStyle = style.borderTopColor;
+  context.fillStyle = colours.muted;
+  context.strokeStyle = colours.line;
   context.lineWidth = 1;
   for (const value of [0, top / 2, top]) {
     context.beginPath();
@@ -136,8 +142,7 @@ function drawChart(
     if (value > 0) context.fillText(label(value), 0, y(value) - 4);
   }
   for (const { kind, samples } of lines) {
-    // The properties with these two colours are those of the legend.
-    context.strokeStyle = kind === "raw" ? style.outlineColor : style.caretColor;
+    context.strokeStyle = colours[kind];
     context.lineWidth = 2;
     context.lineJoin = "round";
     context.setLineDash(kind === "raw" ? [] : [5, 3]);
@@ -151,15 +156,6 @@ function drawChart(
 }
 
 /** The next of 1, 2, 5, 10, 20, … */
-function niceTop(value: number): number {
-  const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((top) => top >= value) ?? power * 10;
-}
-
-function set(element: HTMLElement, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
-}
-
 const milliseconds = (value: number | undefined) => (value === undefined ? NONE : `${value.toFixed(1)} ms`);
 const whole = (value: number) => Math.round(value).toLocaleString("en");
 const bytes = (value: number | undefined) => (value === undefined ? NONE : `${value} B`);

@@ -1,5 +1,6 @@
 // Draws the water. The colours are those of game.css.
 
+import { coloursOf } from "../shared/drawing.js";
 import { HEIGHT, type Motion, type Wind, WIDTH } from "./boat.js";
 import type { Points, Sailor } from "./connections.js";
 import type { Joystick } from "./controls.js";
@@ -46,16 +47,9 @@ export class Picture {
   }
 
   #readColours(): void {
-    // A canvas cannot resolve `light-dark()`, but a property that is a colour has resolved it.
-    const probe = document.createElement("span");
-    this.#canvas.after(probe);
-    const read = (name: string) => {
-      probe.style.color = `var(--${name})`;
-      return getComputedStyle(probe).color;
-    };
-    this.#colours = Object.fromEntries(COLOURS.map((name) => [name, read(name)])) as Record<Colour, string>;
-    this.#hulls = Array.from({ length: HULLS }, (_, index) => read(`hull-${index}`));
-    probe.remove();
+    this.#colours = coloursOf(this.#canvas, COLOURS);
+    const hulls = Array.from({ length: HULLS }, (_, index) => `${index}`);
+    this.#hulls = Object.values(coloursOf(this.#canvas, hulls, "hull-"));
   }
 
   #resize(): void {

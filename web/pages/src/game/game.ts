@@ -2,6 +2,7 @@
 // boat ahead of the server (boat.ts), and shows the others a little late, between two states that it has.
 
 import { showConnection } from "../shared/connection.js";
+import { byId, setText } from "../shared/dom.js";
 import { store, stored } from "../shared/storage.js";
 import { type Input, type Motion, sail, TICK, wrapAngle } from "./boat.js";
 import { showComparison } from "./compare.js";
@@ -16,13 +17,12 @@ const DELAY = 100;
 /** An own boat that is further from where the server has it jumps there. */
 const JUMP = 120;
 
-const element = <E extends HTMLElement>(id: string) => document.getElementById(id) as E;
 const KINDS: Kind[] = ["raw", "socketio"];
 const NAMES: Record<Kind, string> = { raw: "raw WebSocket", socketio: "Socket.IO" };
 
 // Both connections of this page join with the same key, so they share one boat.
 const key = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const canvas = element<HTMLCanvasElement>("water");
+const canvas = byId<HTMLCanvasElement>("water");
 const picture = new Picture(canvas);
 const controls = new Controls(canvas);
 
@@ -248,9 +248,9 @@ function showScores(): void {
     row.append(mark!, label!, value!);
     return row;
   });
-  element("scores").replaceChildren(...rows);
+  byId("scores").replaceChildren(...rows);
   const winner = sailors.find(({ id }) => id === points.winner?.id);
-  element("winner").textContent = winner && points.winner ? `Last round: ${winner.name} with ${points.winner.score}` : "";
+  byId("winner").textContent = winner && points.winner ? `Last round: ${winner.name} with ${points.winner.score}` : "";
 }
 document.addEventListener("themechange", showScores);
 
@@ -263,19 +263,19 @@ function showNotice(): void {
     if (connections[other].isConnected) text += ` You can sail on over ${NAMES[other]}.`;
   } else if (ashore === "idle") text = "You were away for a minute. Steer to sail again.";
   else if (ashore) text = "All 64 places are taken. You are watching. Steer to try again.";
-  element("notice").textContent = text;
-  element("notice").hidden = text === "";
+  byId("notice").textContent = text;
+  byId("notice").hidden = text === "";
 }
 
 function showRawStatus(text: string): void {
-  const status = element("raw-status");
+  const status = byId("raw-status");
   if (status.textContent !== text) status.textContent = text;
   status.dataset.state = text;
 }
 
 function showClock(): void {
   const left = roundEnds === undefined ? undefined : Math.max(0, Math.ceil((roundEnds - performance.now()) / 1_000));
-  element("clock").textContent =
+  byId("clock").textContent =
     left === undefined ? "–:––" : `${Math.floor(left / 60)}:${`${left % 60}`.padStart(2, "0")}`;
 }
 setInterval(showClock, 250);
@@ -286,7 +286,7 @@ setInterval(() => {
   const place = order.findIndex(({ id }) => id === me);
   if (place < 0) return;
   const text = `Score ${order[place]!.score}, place ${place + 1} of ${order.length}.`;
-  if (element("spoken").textContent !== text) element("spoken").textContent = text;
+  setText(byId("spoken"), text);
 }, 5_000);
 
 const buttons = [...document.querySelectorAll<HTMLButtonElement>("[data-choose]")];
@@ -303,9 +303,9 @@ for (const button of buttons) {
   });
 }
 
-const nameField = element<HTMLInputElement>("name");
+const nameField = byId<HTMLInputElement>("name");
 nameField.value = name;
-element("rename").addEventListener("submit", (event) => {
+byId("rename").addEventListener("submit", (event) => {
   event.preventDefault();
   name = nameField.value.trim();
   store("tidewire-game-name", name);

@@ -1,26 +1,6 @@
 // The figures of the server: what they mean, and how they are written.
 
-/** What the server sends once a second, see `crates/cli/src/demo/figures.rs`. */
-export interface Sample {
-  /** Seconds. */
-  uptime: number;
-  polling: number;
-  webSocket: number;
-  rawWebSocket: number;
-  sockets: number;
-  rooms: number;
-  /** Events, and bytes, per second. */
-  eventsIn: number;
-  eventsOut: number;
-  bytesIn: number;
-  bytesOut: number;
-  /** Microseconds, if a handler has finished. */
-  handlerTime: number | null;
-  failures: number;
-  notSent: number;
-  /** Bytes, where the system tells it. */
-  memory: number | null;
-}
+import type { Sample } from "../shared/figures.js";
 
 export interface Figure {
   value: (sample: Sample) => number | null;

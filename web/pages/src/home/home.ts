@@ -2,7 +2,8 @@
 
 import { io, type Socket } from "@tidewire/client";
 import { showConnection } from "../shared/connection.js";
-import { type Figure, FIGURES, type Sample, uptime } from "./figures.js";
+import type { Sample } from "../shared/figures.js";
+import { type Figure, FIGURES, uptime } from "./figures.js";
 import { type Language, type Protocol, showSnippet, snippet } from "./snippets.js";
 import { Sparkline } from "./sparkline.js";
 

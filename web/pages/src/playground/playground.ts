@@ -3,6 +3,7 @@
 import { io, type ManagerOptions, type SocketOptions } from "@tidewire/client";
 import { type ConnectionStatus } from "../shared/connection.js";
 import "../shared/connection.js";
+import { byId } from "../shared/dom.js";
 import { PacketLog } from "./log.js";
 import { explain, problemOf, problemOfParts } from "./problems.js";
 import { DEFAULTS, parse, serialize, type Settings } from "./settings.js";
@@ -12,8 +13,7 @@ import { format, parseHex, parseList, parseObject } from "./values.js";
 /** The largest file that is sent, in bytes. */
 const MAX_FILE = 900_000;
 
-const find = <E extends HTMLElement = HTMLElement>(id: string): E => document.getElementById(id) as E;
-const log = new PacketLog(find("log"), find("log-count"));
+const log = new PacketLog(byId("log"), byId("log-count"));
 
 // A connection of either kind.
 
@@ -195,10 +195,10 @@ function write(settings: Settings): void {
     button.setAttribute("aria-pressed", `${button.dataset.mode === mode}`);
   }
   for (const part of document.querySelectorAll<HTMLElement>("[data-for]")) part.hidden = part.dataset.for !== mode;
-  find<HTMLInputElement>("event").required = mode === "socket.io";
-  find<HTMLInputElement>("room").required = mode === "socket.io";
-  find("args-label").textContent = mode === "socket.io" ? "Arguments, JSON values separated by commas" : "Text";
-  find("send").textContent = mode === "socket.io" ? "Emit" : "Send";
+  byId<HTMLInputElement>("event").required = mode === "socket.io";
+  byId<HTMLInputElement>("room").required = mode === "socket.io";
+  byId("args-label").textContent = mode === "socket.io" ? "Arguments, JSON values separated by commas" : "Text";
+  byId("send").textContent = mode === "socket.io" ? "Emit" : "Send";
 }
 
 /** Keeps the settings in the address. */
@@ -208,18 +208,18 @@ function keep(): void {
 
 function showState(): void {
   const isOpen = connection?.isOpen ?? false;
-  find<HTMLButtonElement>("disconnect").disabled = !connection;
-  for (const id of ["send", "join", "leave"]) find<HTMLButtonElement>(id).disabled = !isOpen;
+  byId<HTMLButtonElement>("disconnect").disabled = !connection;
+  for (const id of ["send", "join", "leave"]) byId<HTMLButtonElement>(id).disabled = !isOpen;
 }
 
 function showProblem(form: "connection" | "emit", text: string): void {
-  find(`${form}-problem`).textContent = text;
+  byId(`${form}-problem`).textContent = text;
 }
 
 /** Returns what the form sends. */
 async function readSendForm(): Promise<SendForm> {
   const { event, args, hex, ack, timeout } = read();
-  const file = find<HTMLInputElement>("file").files?.[0];
+  const file = byId<HTMLInputElement>("file").files?.[0];
   if (file && file.size > MAX_FILE) throw new Error(`The file has more than ${MAX_FILE / 1_000} kB.`);
   const binary = file ? new Uint8Array(await file.arrayBuffer()) : (parseHex(hex) as Uint8Array<ArrayBuffer> | undefined);
   return { event, text: args, binary, timeout: ack ? Number(timeout) : undefined };
@@ -241,7 +241,7 @@ function send(form: SendForm): void {
 
 /** Handles a form without leaving the page. */
 function onSubmit(form: string, handler: () => void): void {
-  find(form).addEventListener("submit", (event) => {
+  byId(form).addEventListener("submit", (event) => {
     event.preventDefault();
     keep();
     handler();
@@ -253,8 +253,8 @@ onSubmit("emit", () => {
   readSendForm().then(send, (error: Error) => showProblem("emit", error.message));
 });
 onSubmit("rooms", () => emit("join-room", read().room));
-find("leave").addEventListener("click", () => emit("leave-room", read().room));
-find("disconnect").addEventListener("click", disconnect);
+byId("leave").addEventListener("click", () => emit("leave-room", read().room));
+byId("disconnect").addEventListener("click", disconnect);
 document.addEventListener("change", keep);
 for (const button of document.querySelectorAll<HTMLElement>("[data-mode]")) {
   button.addEventListener("click", () => {
@@ -267,12 +267,12 @@ for (const button of document.querySelectorAll<HTMLElement>("[data-mode]")) {
 }
 
 // The file is sent instead of the hex digits, so only one of them can be given.
-find("file").addEventListener("change", () => (find<HTMLInputElement>("hex").value = ""));
-find("hex").addEventListener("input", () => (find<HTMLInputElement>("file").value = ""));
+byId("file").addEventListener("change", () => (byId<HTMLInputElement>("hex").value = ""));
+byId("hex").addEventListener("input", () => (byId<HTMLInputElement>("file").value = ""));
 
-find("share").addEventListener("click", async () => {
+byId("share").addEventListener("click", async () => {
   keep();
-  const button = find("share");
+  const button = byId("share");
   const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
   button.textContent = copied ? "Copied" : "See the address";
   setTimeout(() => (button.textContent = "Copy link"), 2_000);
@@ -280,16 +280,16 @@ find("share").addEventListener("click", async () => {
 
 // The log.
 
-const filter = () => log.filter(find<HTMLInputElement>("filter").value, find<HTMLInputElement>("engine").checked);
-find("filter").addEventListener("input", filter);
-find("engine").addEventListener("change", filter);
-find("clear").addEventListener("click", () => log.clear());
-find("pause").addEventListener("click", () => {
+const filter = () => log.filter(byId<HTMLInputElement>("filter").value, byId<HTMLInputElement>("engine").checked);
+byId("filter").addEventListener("input", filter);
+byId("engine").addEventListener("change", filter);
+byId("clear").addEventListener("click", () => log.clear());
+byId("pause").addEventListener("click", () => {
   log.pause(!log.isPaused);
-  find("pause").setAttribute("aria-pressed", `${log.isPaused}`);
-  find("pause").textContent = log.isPaused ? "Resume" : "Pause";
+  byId("pause").setAttribute("aria-pressed", `${log.isPaused}`);
+  byId("pause").textContent = log.isPaused ? "Resume" : "Pause";
 });
-find("export").addEventListener("click", () => {
+byId("export").addEventListener("click", () => {
   const url = URL.createObjectURL(new Blob([log.export()], { type: "text/plain" }));
   Object.assign(document.createElement("a"), { href: url, download: "packets.txt" }).click();
   URL.revokeObjectURL(url);

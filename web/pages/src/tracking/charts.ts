@@ -1,22 +1,8 @@
 // The figures of the server as small line charts, and as a table.
 
-/** What the server tells about itself once a second: `crates/cli/src/demo/figures.rs`. */
-export interface Sample {
-  /** Seconds since the start of the server. */
-  uptime: number;
-  polling: number;
-  webSocket: number;
-  rawWebSocket: number;
-  /** Per second. */
-  eventsIn: number;
-  eventsOut: number;
-  bytesIn: number;
-  bytesOut: number;
-  /** The mean, in microseconds. `null` if no handler has run. */
-  handlerTime: number | null;
-  /** Events that were dropped or replaced because their receiver reads slowly. */
-  notSent: number;
-}
+import { setText } from "../shared/dom.js";
+import { endOfAxis } from "../shared/drawing.js";
+import type { Sample } from "../shared/figures.js";
 
 interface Line {
   label: string;
@@ -153,7 +139,7 @@ class View {
     const width = this.#svg.clientWidth;
     const values = this.#chart.lines.map(({ value }) => samples.map(value));
     const numbers = values.flat().filter((value) => value !== null);
-    const top = niceTop(Math.max(0, ...numbers));
+    const top = endOfAxis(Math.max(...numbers), 4);
     const inner = { width: width - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
     const x = (ago: number) => MARGIN.left + inner.width * (1 - ago / SHOWN);
     const y = (value: number) => MARGIN.top + inner.height * (1 - value / top);
@@ -184,13 +170,6 @@ class View {
   }
 }
 
-/** Returns 1, 2 or 5 times a power of ten: the end of an axis. */
-function niceTop(highest: number): number {
-  if (highest <= 4) return 4;
-  const power = 10 ** Math.floor(Math.log10(highest));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((top) => top >= highest)!;
-}
-
 function svg(name: string, attributes: Record<string, string | number>): SVGElement {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, `${value}`);
@@ -202,8 +181,4 @@ function html(name: string, className: string, text = ""): HTMLElement {
   if (className) element.className = className;
   element.textContent = text;
   return element;
-}
-
-function setText(element: Element, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
 }

@@ -2,24 +2,13 @@
 
 import type { Order, Point, Town } from "./tracking.js";
 
-const COLOURS = [
+/** The names of the colours of the map. */
+export const COLOURS = [
   "ground", "street", "avenue", "edge", "river", "park", "tree", "house", "label", "halo",
   "idle", "collecting", "delivering", "kitchen", "pin", "way", "mark-text",
 ] as const;
 /** The colours of the map. */
 export type Colours = Record<(typeof COLOURS)[number], string>;
-
-/** Resolves the colours `--map-…`: a canvas does not know variables. */
-export function coloursOf(element: HTMLElement): Colours {
-  const probe = document.createElement("span");
-  element.parentElement!.append(probe);
-  const colours = COLOURS.map((name) => {
-    probe.style.color = `var(--map-${name})`;
-    return [name, getComputedStyle(probe).color];
-  });
-  probe.remove();
-  return Object.fromEntries(colours);
-}
 
 /** Draws what does not move. */
 export function drawTown(context: CanvasRenderingContext2D, town: Town, colours: Colours, scale: number): void {

@@ -1,5 +1,6 @@
 // The orders, the couriers and the followed order as text: buttons for the keyboard, sentences for screen readers.
 
+import { byId, setText } from "../shared/dom.js";
 import type { Order, Overview, Place, Point, Progress } from "./tracking.js";
 
 export interface ListEvents {
@@ -19,14 +20,6 @@ const ROW = 3.25;
 /** The value of the choice for a place on the map. */
 const ON_MAP = "map";
 
-function find<T extends HTMLElement = HTMLElement>(id: string): T {
-  return document.getElementById(id) as T;
-}
-
-function setText(element: Element, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
-}
-
 interface Row {
   item: HTMLLIElement;
   button: HTMLButtonElement;
@@ -44,17 +37,17 @@ export class Lists {
   #point: Point | undefined;
   #read = 0;
   #skipped = 0;
-  #orderList = find<HTMLUListElement>("orders");
-  #select = find<HTMLSelectElement>("to");
-  #button = find<HTMLButtonElement>("order");
+  #orderList = byId<HTMLUListElement>("orders");
+  #select = byId<HTMLSelectElement>("to");
+  #button = byId<HTMLButtonElement>("order");
 
   constructor(events: ListEvents) {
     this.#events = events;
-    find("unfollow").addEventListener("click", () => events.onFollow(undefined));
+    byId("unfollow").addEventListener("click", () => events.onFollow(undefined));
     this.#select.addEventListener("change", () => {
       this.#button.disabled = this.#select.value === "";
     });
-    find("place").addEventListener("submit", (event) => {
+    byId("place").addEventListener("submit", (event) => {
       event.preventDefault();
       const { value } = this.#select;
       if (value === ON_MAP && this.#point) events.onPlace({ x: this.#point[0], y: this.#point[1] });
@@ -64,7 +57,7 @@ export class Lists {
 
   /** Says what has happened. Screen readers read it. */
   say(text: string): void {
-    setText(find("news"), text);
+    setText(byId("news"), text);
   }
 
   begin(places: Place[], couriers: string[]): void {
@@ -80,7 +73,7 @@ export class Lists {
       row.title.textContent = name;
       row.item.dataset.courier = `${index}`;
       this.#courierRows.push(row);
-      find("couriers").append(row.item);
+      byId("couriers").append(row.item);
     });
   }
 
@@ -154,18 +147,18 @@ export class Lists {
   #showFollowed(order: Order | undefined): void {
     const before = this.#followed;
     this.#followed = order;
-    find<HTMLButtonElement>("unfollow").disabled = order === undefined;
-    setText(find("followed-title"), order ? `Following order ${order.id}` : "No order followed");
+    byId<HTMLButtonElement>("unfollow").disabled = order === undefined;
+    setText(byId("followed-title"), order ? `Following order ${order.id}` : "No order followed");
     setText(
-      find("followed-way"),
+      byId("followed-way"),
       order ? `${order.from} → ${order.to}` : "Choose an order in the list, or a courier on the map.",
     );
-    const progress = find<HTMLProgressElement>("followed-progress");
+    const progress = byId<HTMLProgressElement>("followed-progress");
     if (order?.state === "delivered") progress.value = 1;
     else if (order?.id !== before?.id) progress.value = 0;
-    if (!order) setText(find("followed-state"), "\u00a0");
+    if (!order) setText(byId("followed-state"), "\u00a0");
     else if (order.state !== before?.state || order.id !== before.id) {
-      setText(find("followed-state"), this.#stateOf(order));
+      setText(byId("followed-state"), this.#stateOf(order));
     }
   }
 
@@ -175,16 +168,16 @@ export class Lists {
 
   showProgress({ order, courier, progress, arrivesIn }: Progress): void {
     if (order !== this.#followed?.id || this.#followed.state === "delivered") return;
-    find<HTMLProgressElement>("followed-progress").value = progress;
+    byId<HTMLProgressElement>("followed-progress").value = progress;
     const at = new Date(Date.now() + arrivesIn * 1_000).toLocaleTimeString();
-    setText(find("followed-state"), `${this.#couriers[courier]} arrives in ${arrivesIn} s, at ${at}`);
+    setText(byId("followed-state"), `${this.#couriers[courier]} arrives in ${arrivesIn} s, at ${at}`);
   }
 
   showOverview(couriers: Overview["couriers"], skipped: number): void {
     this.#read++;
     this.#skipped += skipped;
-    setText(find("read"), `${this.#read}`);
-    setText(find("skipped"), `${this.#skipped}`);
+    setText(byId("read"), `${this.#read}`);
+    setText(byId("skipped"), `${this.#skipped}`);
     couriers.forEach((path, index) => {
       const { dataset } = this.#courierRows[index]?.item ?? {};
       if (dataset) [dataset.x, dataset.y] = path[path.length - 1]!.map(String);
@@ -192,7 +185,7 @@ export class Lists {
     const states = this.#courierRows.map(({ item }) => item.dataset.state);
     const count = (state: string) => states.filter((other) => other === state).length;
     setText(
-      find("summary"),
+      byId("summary"),
       `${couriers.length} couriers: ${count("delivering")} delivering, ` +
         `${count("collecting")} on the way to a kitchen, ${count("idle")} free.`,
     );

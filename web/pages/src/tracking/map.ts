@@ -1,6 +1,7 @@
 // The map: a canvas with the town, which is drawn once, and above it what moves.
 
-import { type Colours, coloursOf, drawCourier, drawCross, drawPin, drawTown, stroke } from "./drawing.js";
+import { coloursOf } from "../shared/drawing.js";
+import { COLOURS, type Colours, drawCourier, drawCross, drawPin, drawTown, stroke } from "./drawing.js";
 import type { Order, Point, Town } from "./tracking.js";
 
 export interface MapEvents {
@@ -130,7 +131,7 @@ export class TownMap {
 
   /** Draws the town for the current size and colours. */
   #drawStill(): void {
-    this.#colours = coloursOf(this.#canvas);
+    this.#colours = coloursOf(this.#canvas, COLOURS, "map-");
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     const density = window.devicePixelRatio || 1;
     for (const canvas of [this.#canvas, this.#still]) {

@@ -4,7 +4,8 @@
 import { io, type Socket } from "@tidewire/client";
 import { ACK_TIMEOUT, type Answer, answered, Refused } from "../shared/answers.js";
 import { showConnection } from "../shared/connection.js";
-import { Charts, type Sample } from "./charts.js";
+import type { Sample } from "../shared/figures.js";
+import { Charts } from "./charts.js";
 import { Lists } from "./lists.js";
 import { TownMap } from "./map.js";
 
