@@ -263,3 +263,21 @@ fn a_value_that_is_not_an_attachment_is_a_clear_error() {
     assert!(resolve::<Bytes>("7").unwrap_err().contains("expected byte array"));
     assert!(resolve::<Vec<u8>>("7").unwrap_err().contains("expected a sequence"));
 }
+
+#[test]
+fn lists_and_objects_of_a_parsed_value_take_no_more_memory_than_they_need() {
+    fn assert_exact(value: &Value) {
+        match value {
+            Value::Array(elements) => {
+                assert_eq!(elements.capacity(), elements.len());
+                elements.iter().for_each(assert_exact);
+            }
+            Value::Object(object) => object.iter().for_each(|(_, value)| assert_exact(value)),
+            _ => {}
+        }
+    }
+    let text = r#"[[],[[1]],{"a":[1,2,3],"b":{"c":[[2],"x"]}},[null,true]]"#;
+    let value: Value = serde_json::from_str(text).expect("valid");
+    assert_exact(&value);
+    assert_eq!(serde_json::to_string(&value).expect("valid"), text);
+}
