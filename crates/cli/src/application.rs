@@ -3,14 +3,11 @@
 use serde::Deserialize;
 use tidewire::server::{Builder, Data, HandlerError, Limits, Server, Socket, Value};
 
-/// The argument of a `message` event.
+/// A message to a room.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a text or { room, message }")]
-enum Message {
-    /// Echoed to the sender.
-    Echo(String),
-    /// Sent to all other sockets in the room.
-    ToRoom { room: String, message: Value },
+struct ToRoom {
+    room: String,
+    message: Value,
 }
 
 /// The maximum number of rooms per socket. It is lower than the library's default, because any client of this
@@ -27,11 +24,23 @@ pub(crate) fn build(builder: Builder) -> Server {
         Ok::<_, HandlerError>(())
     });
     io.on("leave-room", async |socket: Socket, Data(room): Data<String>| socket.leave(&room));
-    io.on("message", async |socket: Socket, Data(message): Data<Message>| match message {
-        Message::Echo(text) => socket.emit("message", format!("Echo: {text}")),
-        Message::ToRoom { room, message } => socket.to(room).emit("receive-message", message),
-    });
+    io.on("message", echo_or_relay);
     // Other events do nothing, but if the client requests an acknowledgement, it receives one.
     io.on_fallback(async || {});
     io
+}
+
+/// Echoes a text, and sends the message of `{ room, message }` to all other sockets in the room.
+///
+/// An untagged enum could distinguish the two, but serde reads the argument twice for it and takes four times as long.
+async fn echo_or_relay(socket: Socket, Data(argument): Data<Value>) -> Result<(), HandlerError> {
+    if let Value::String(text) = argument {
+        socket.emit("message", format!("Echo: {text}"));
+        return Ok(());
+    }
+    let ToRoom { room, message } = argument
+        .deserialize_into()
+        .map_err(|_| HandlerError::new("argument 0: expected a text or { room, message }"))?;
+    socket.to(room).emit("receive-message", message);
+    Ok(())
 }
