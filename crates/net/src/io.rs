@@ -2,6 +2,7 @@
 
 mod clock;
 mod deadline;
+mod defer_wake;
 mod latest_messages;
 mod mask_keys;
 mod outbox;
@@ -13,6 +14,7 @@ mod write_queue;
 
 pub use clock::now;
 pub use deadline::DeadlineTimer;
+pub use defer_wake::defer_wake;
 pub use latest_messages::{Frame, LatestKey};
 pub use outbox::{Outbox, OutboxItem, OutboxSignals, PushError, PushOutcome, Pushed, SlowReaderPolicy};
 pub use peer_timeout::PeerTimeout;

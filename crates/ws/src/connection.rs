@@ -11,15 +11,13 @@ mod receiving;
 mod sending;
 pub(crate) mod waiters;
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use net::{DeadlineTimer, MemoryBudget, MemoryUsage, PeerTimeout, Stream, Upgraded, WebSocketStream};
-use tokio::task::yield_now;
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, Time};
 
 use crate::connection::keepalive::Keepalive;
@@ -234,13 +232,6 @@ impl Connection {
 /// After this many bytes that were received, or compressed for sending, the call yields to other tasks before the next
 /// message.
 const COOP_BUDGET_BYTES: usize = 1024 * 1024;
-
-/// Schedules the task to be polled again after other tasks. It uses `yield_now`, because waking the task directly would
-/// keep the runtime from polling its sockets.
-#[cold]
-fn defer_wake(cx: &Context<'_>) {
-    let _ = pin!(yield_now()).poll(&mut Context::from_waker(cx.waker()));
-}
 
 /// Most calls wake no waiter, so the common path is inlined and skips the loop.
 #[inline]

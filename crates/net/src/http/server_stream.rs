@@ -225,7 +225,7 @@ impl Linger {
             }
         }
         // A peer that keeps sending must not block the other tasks of the thread.
-        cx.waker().wake_by_ref();
+        crate::io::defer_wake(cx);
         Poll::Pending
     }
 }

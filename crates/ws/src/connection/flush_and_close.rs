@@ -192,7 +192,7 @@ impl State {
             }
         }
         if self.close_cause.is_none() {
-            cx.waker().wake_by_ref();
+            net::defer_wake(cx);
             return Poll::Pending;
         }
         if self.write_error.is_some()

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::task::coop::poll_proceed;
 
-use net::StreamEnd;
+use net::{StreamEnd, defer_wake};
 use ws_proto::{CloseCode, CloseFrame, Event, Time};
 
 use super::sending::{LONG_FLUSH_THRESHOLD, LONG_MESSAGE_THRESHOLD};
-use super::{COOP_BUDGET_BYTES, KeepaliveTimer, Phase, State, defer_wake};
+use super::{COOP_BUDGET_BYTES, KeepaliveTimer, Phase, State};
 use crate::connection::keepalive::KeepaliveAction;
 use crate::connection::waiters::Waiters;
 use crate::error::CloseCause;
@@ -122,7 +122,7 @@ impl State {
                 }
                 Ok(None) if self.stream.has_buffered_input() => {
                     // There may be more control frames, so yield first.
-                    cx.waker().wake_by_ref();
+                    defer_wake(cx);
                     return self.register_receiver(cx);
                 }
                 Ok(None) => {

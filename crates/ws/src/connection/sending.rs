@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use net::{WireBytes, WriteQueue};
+use net::{WireBytes, WriteQueue, defer_wake};
 use ws_proto::copy::append;
 use ws_proto::{CloseCode, CloseFrame, FrameHeader, MAX_HEADER_LEN, Opcode, encode_frame, mask, mask_into};
 
-use super::{COOP_BUDGET_BYTES, Phase, State, defer_wake};
+use super::{COOP_BUDGET_BYTES, Phase, State};
 use crate::connection::flush_position::FlushPosition;
 use crate::connection::waiters::{PingPayload, Ticket, Waiters};
 use crate::message::{Message, PreparedMessage};

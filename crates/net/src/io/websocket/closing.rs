@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             }
         }
         // A peer that keeps sending must not block the other tasks of the thread.
-        cx.waker().wake_by_ref();
+        crate::io::defer_wake(cx);
         Poll::Pending
     }
 
