@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
-use net::{DeadlineTimer, HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryUsage};
+use net::{DeadlineTimer, HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryUsage, TurnBudget};
 use ws_proto::Time;
 
 use crate::engine::SessionGuard;
@@ -366,6 +366,7 @@ impl<A: Application> Future for Driver<A> {
         let this = self.get_mut();
         let now = net::now();
         this.session().outbox().unpark();
+        TurnBudget::start();
         for _ in 0..MAX_TURNS_PER_POLL {
             let was_closed = this.is_closed;
             let handled = this.dispatcher.handler.poll(now, cx);
@@ -394,7 +395,7 @@ impl<A: Application> Future for Driver<A> {
                 return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
+        net::defer_wake(cx);
         Poll::Pending
     }
 }

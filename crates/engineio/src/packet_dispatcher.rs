@@ -4,6 +4,7 @@ use std::task::Context;
 
 use engineio_proto::server::{Received, Session as Machine};
 use engineio_proto::{CloseReason, Packet, ParseError};
+use net::TurnBudget;
 use ws_proto::Time;
 
 use crate::handler::{Message, SessionHandler};
@@ -33,8 +34,14 @@ impl<H: SessionHandler> PacketDispatcher<H> {
     ) -> Result<(), CloseReason> {
         let received = self.machine.handle_packet(packet, now);
         match received.inspect_err(|reason| self.describe_violation(*reason))? {
-            Received::Text(text) => self.handler.on_message(Message::Text(text), now, cx),
-            Received::Binary(data) => self.handler.on_message(Message::Binary(data), now, cx),
+            Received::Text(text) => {
+                TurnBudget::charge_received(text.len());
+                self.handler.on_message(Message::Text(text), now, cx);
+            }
+            Received::Binary(data) => {
+                TurnBudget::charge_received(data.len());
+                self.handler.on_message(Message::Binary(data), now, cx);
+            }
             Received::SendPong(data) => self.session.send_pong(data),
             Received::Nothing => {}
         }

@@ -190,8 +190,10 @@ impl<S: Side> EventQueue<S> {
             }
             if env.is_disconnected() {
                 self.discard_queued();
-            } else if started >= MAX_EVENTS_PER_POLL && !self.queued.is_empty() {
-                cx.waker().wake_by_ref();
+            } else if let Some(next) = self.queued.front()
+                && (started >= MAX_EVENTS_PER_POLL || env.must_yield_before(next.bytes))
+            {
+                S::Spawn::defer_wake(cx);
                 return Poll::Pending;
             }
             match self.queued.pop_front() {

@@ -78,6 +78,14 @@ pub trait HandlerEnv: fmt::Debug {
     /// time, besides the one handler for which the next event waits.
     fn max_concurrent_handlers(&self) -> usize;
 
+    /// Called before a queued event of this size is handled. Returns whether the queue must let other connections run
+    /// first. Then the queue polls again later, see [`Spawn::defer_wake`](crate::Spawn::defer_wake). The default returns
+    /// `false`.
+    fn must_yield_before(&self, bytes: usize) -> bool {
+        let _ = bytes;
+        false
+    }
+
     /// Called before each handler of an event is called. `address` is its [address](EventHandler::address) in the
     /// [`event_table`](Self::event_table), or `None` if it is not one of the handlers that have an event of their own.
     ///

@@ -17,6 +17,12 @@ pub trait Spawn: 'static {
 
     /// Spawns `future` as a task.
     fn spawn<T: MaybeSend + 'static>(future: BoxFuture<T>) -> Self::Task<T>;
+
+    /// Schedules the current task to be polled again after other tasks. The default wakes it directly. On a runtime that
+    /// polls its sockets only when no task is ready, that is not enough.
+    fn defer_wake(cx: &TaskContext<'_>) {
+        cx.waker().wake_by_ref();
+    }
 }
 
 /// The outcome of a handler's first poll.

@@ -9,6 +9,7 @@ mod outbox;
 mod peer_timeout;
 mod read_buffer;
 mod stream;
+mod turn_budget;
 mod websocket;
 mod write_queue;
 
@@ -21,6 +22,7 @@ pub use peer_timeout::PeerTimeout;
 pub(crate) use peer_timeout::PeerTimer;
 pub use read_buffer::ReadBuffer;
 pub use stream::{BoxedIo, Stream};
+pub use turn_budget::TurnBudget;
 pub(crate) use websocket::LINGER;
 pub use websocket::{MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, StreamEnd, WebSocketStream};
 pub use write_queue::{WireBytes, WriteQueue};

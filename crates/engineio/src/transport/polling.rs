@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use engineio_proto::{CloseReason, Framing, LengthDelimitedPackets, Packet, PostPayload, WireFormat};
-use net::{HeldMemory, Outbox, WriteQueue};
+use net::{HeldMemory, Outbox, TurnBudget, WriteQueue};
 use tokio::sync::oneshot;
 use ws_proto::{PeerDeadline, Time};
 
@@ -221,7 +221,7 @@ impl PostRequest {
     ) -> Result<Option<Self>, CloseReason> {
         let mut packets = 0;
         loop {
-            if packets == MAX_PACKETS_PER_TURN || !dispatcher.wants_input() {
+            if packets == MAX_PACKETS_PER_TURN || TurnBudget::is_spent() || !dispatcher.wants_input() {
                 return Ok(Some(self));
             }
             packets += 1;

@@ -9,7 +9,7 @@ use engineio_proto::server::{CandidateAction, Session as Machine};
 use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer, Revision};
 use net::{
     DeadlineTimer, HeldMemory, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, Outbox, Stream, StreamEnd,
-    Upgraded, WebSocketStream, WireBytes, WriteQueue,
+    TurnBudget, Upgraded, WebSocketStream, WireBytes, WriteQueue,
 };
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Event, Limits, Time};
 
@@ -126,6 +126,9 @@ impl WebSocket {
                         return ControlFlow::Break(());
                     }
                 }
+                if TurnBudget::is_spent() {
+                    return ControlFlow::Break(());
+                }
                 events += 1;
                 // Large responses are sent before more is read: a client that sends many requests at once and reads as
                 // fast as it can is not a slow reader.
@@ -146,7 +149,11 @@ impl WebSocket {
                 (Poll::Ready(Ok(())), None) => {}
             }
             // Inflation takes long, so other tasks run between two reads.
-            if self.stream.has_buffered_input() || self.stream.is_inflating() || !dispatcher.wants_input() {
+            if TurnBudget::is_spent()
+                || self.stream.has_buffered_input()
+                || self.stream.is_inflating()
+                || !dispatcher.wants_input()
+            {
                 return Ok(true);
             }
             if INFLATES && inflated >= MAX_INFLATED_PER_POLL {
@@ -229,7 +236,7 @@ impl WebSocket {
         };
         if flushed.is_ready() && self.compressed.as_ref().is_some_and(|compressed| compressed.waiting() > 0) {
             // Other tasks run before the next messages are compressed.
-            cx.waker().wake_by_ref();
+            net::defer_wake(cx);
         }
         OutputStatus { close_reason: failed, unsent: self.unsent(), is_writable: flushed.is_ready(), signals }
     }

@@ -8,6 +8,7 @@ mod choppy_stream;
 mod close;
 mod compression;
 mod connection_errors;
+mod fairness;
 mod headers;
 mod heartbeat;
 mod http2;

@@ -13,7 +13,7 @@ use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use net::{HttpLimits, Listener, Pushed, SlowReaderPolicy};
+use net::{HttpLimits, Listener, Pushed, SlowReaderPolicy, TurnBudget};
 use tidewire_engineio::{
     Application, CloseReason, Engine, Message, Options, Session, SessionHandler, Settings, Time,
 };
@@ -115,6 +115,11 @@ impl SessionHandler for Reporter {
     fn on_message(&mut self, message: Message<'_>, _: Time, _: &mut Context<'_>) {
         let seen = match message {
             Message::Text("panic") => panic!("as the test asked for"),
+            // A broadcast to so many sessions.
+            Message::Text("5000 deliveries") => {
+                TurnBudget::charge_deliveries(5_000);
+                text("5000 deliveries")
+            }
             Message::Text(text) => Seen::Text(text.into()),
             Message::Binary(data) => Seen::Binary(data.into()),
         };

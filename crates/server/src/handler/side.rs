@@ -11,6 +11,7 @@ use handlers::{
     BoxFuture, EventHandler, EventMiddleware, EventTable, HandlerEnv, HandlerError, HandlerKind,
     ObservedEvent, Side, Spawn, StateMap,
 };
+use net::TurnBudget;
 use socketio_proto::Excerpt;
 use socketio_proto::server::DisconnectReason;
 use tokio::task::JoinHandle;
@@ -128,6 +129,12 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
     }
 
     #[inline]
+    fn must_yield_before(&self, bytes: usize) -> bool {
+        let is_spent = TurnBudget::is_spent();
+        TurnBudget::charge_received(bytes);
+        is_spent
+    }
+
     fn on_handler_start(&self, address: Option<usize>) -> Option<Time> {
         self.socket.calls().begin(address.unwrap_or(handler_calls::OTHER_EVENT))
     }
@@ -170,6 +177,10 @@ impl Spawn for TokioSpawn {
 
     fn spawn<T: Send + 'static>(future: BoxFuture<T>) -> TokioTask<T> {
         TokioTask(tokio::spawn(future))
+    }
+
+    fn defer_wake(cx: &TaskContext<'_>) {
+        net::defer_wake(cx);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use adapter::{Adapter, BroadcastOptions, DeliveryPolicy, EncodedEvent, SocketId};
 use bytes::Bytes;
+use net::TurnBudget;
 use serde::Serialize;
 
 use super::Namespace;
@@ -130,7 +131,11 @@ impl Broadcast {
 
     fn deliver(&self, name: &str, event: &EncodedEvent) {
         // An adapter that delivers the event later does not know the number of receivers yet.
-        self.observed(name, event, |adapter| adapter.broadcast(event, &self.options).unwrap_or(0));
+        self.observed(name, event, |adapter| {
+            let receivers = adapter.broadcast(event, &self.options).unwrap_or(0);
+            TurnBudget::charge_deliveries(receivers);
+            receivers
+        });
     }
 
     /// Calls `deliver`, which passes the event to the adapter and returns the number of selected sockets. Then tells the

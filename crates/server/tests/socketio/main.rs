@@ -18,6 +18,7 @@ mod errors;
 mod event_middleware;
 mod event_order;
 mod event_stream;
+mod fairness;
 mod handler_acks;
 mod handler_order;
 mod keep_latest;
