@@ -27,6 +27,7 @@ mod mounting;
 mod namespaces;
 mod observers;
 mod parsers;
+mod presence;
 mod protocol4;
 mod recovery;
 mod reentrant_drop;
