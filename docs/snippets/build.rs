@@ -1,4 +1,4 @@
-//! Makes doc tests of the Rust blocks in `README.md` and `docs/`.
+//! Makes doc tests of the Rust blocks in `README.md` and `docs/`, and of the Rust programs that the binary's home page offers.
 //!
 //! GitHub shows the hidden lines (`# `) of a block, so the documents have none. This script adds the code that a
 //! fragment needs: it imports the names of `src/<document>.rs`, and puts the fragment into an async function that has
@@ -48,6 +48,22 @@ fn main() {
         let test = doc_test(&text, &name.to_lowercase().replace('-', "_"), parameters);
         fs::write(tests.join(format!("{name}.md")), test).expect("OUT_DIR is writable");
     }
+    let page = root.join("web/pages/src/home/snippets.ts");
+    println!("cargo::rerun-if-changed={}", page.display());
+    let text = fs::read_to_string(&page).expect("the page's programs are readable");
+    fs::write(tests.join("home-page.md"), programs_of_the_page(&text)).expect("OUT_DIR is writable");
+}
+
+/// Returns the Rust programs in a TypeScript file as doc tests. Each is a template string that begins with `use`. What the
+/// page puts into it is inside a Rust string.
+fn programs_of_the_page(script: &str) -> String {
+    let programs: Vec<_> = script
+        .split("text: `use ")
+        .skip(1)
+        .map(|rest| rest.split('`').next().expect("a split has a first part"))
+        .collect();
+    assert_eq!(programs.len(), 2, "the home page offers a program for Socket.IO and one for WebSocket");
+    programs.iter().map(|program| format!("```no_run\nuse {program}\n```\n\n")).collect()
 }
 
 /// Returns the Rust blocks of a document as doc tests. Every line of code keeps its line number, so that compiler

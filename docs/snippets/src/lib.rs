@@ -1,4 +1,5 @@
-//! The Rust blocks of `README.md` and `docs/` as doc tests, which `build.rs` makes. They are compiled and not run.
+//! The Rust blocks of `README.md` and `docs/` as doc tests, which `build.rs` makes, and the programs of the binary's home
+//! page. They are compiled and not run.
 //!
 //! Each document has a module here. It contains the names that the document's fragments use without defining them, as
 //! the reader's own program would. Blocks that are whole programs use nothing from it.
@@ -17,6 +18,7 @@ document!(deployment, "deployment.md");
 document!(engineio, "engineio.md");
 document!(from_node, "from-node.md");
 document!(guide, "guide.md");
+document!(home_page, "home-page.md");
 document!(limits, "limits.md");
 document!(readme, "README.md");
 document!(websocket, "websocket.md");

@@ -1,0 +1,1 @@
+//! The programs are whole: they use nothing from here.
