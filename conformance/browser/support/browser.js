@@ -9,6 +9,7 @@ import { after, afterEach, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { within } from "../../node/support/wait.js";
+import { startAll } from "./start.js";
 
 // Only the loopback network is available here. The flags for networking, updates and sync keep Chromium from
 // using another.
@@ -58,10 +59,10 @@ class Context {
   async start() {
     const executablePath = process.env.TIDEWIRE_CHROMIUM;
     assert.ok(executablePath, "TIDEWIRE_CHROMIUM names no browser: run the suite by `cargo xtask test --stage browser`");
-    [this.#browser, this.#site] = await Promise.all([
-      chromium.launch({ executablePath, headless: true, args: FLAGS }),
-      startSite(),
-    ]);
+    [this.#browser, this.#site] = await startAll(
+      [chromium.launch({ executablePath, headless: true, args: FLAGS }), (browser) => browser.close()],
+      [startSite(), (site) => site.close()],
+    );
   }
 
   async stop() {

@@ -15,6 +15,7 @@ import { after, afterEach, before, describe } from "node:test";
 import { chromium } from "playwright-core";
 import { startApplication } from "../../node/support/server.js";
 import { FLAGS } from "./browser.js";
+import { startAll } from "./start.js";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
@@ -57,11 +58,11 @@ class Pages {
     const executablePath = process.env.TIDEWIRE_CHROMIUM;
     assert.ok(executablePath, "TIDEWIRE_CHROMIUM names no browser: run the suite by `cargo xtask test --stage browser`");
     this.#options = options;
-    [this.#browser, this.server, this.#axe] = await Promise.all([
-      chromium.launch({ executablePath, headless: true, args: FLAGS }),
-      startApplication(options),
-      readFile(AXE, "utf8"),
-    ]);
+    [this.#browser, this.server, this.#axe] = await startAll(
+      [chromium.launch({ executablePath, headless: true, args: FLAGS }), (browser) => browser.close()],
+      [startApplication(options), (server) => server.stop()],
+      [readFile(AXE, "utf8")],
+    );
   }
 
   async stop() {
