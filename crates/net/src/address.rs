@@ -6,7 +6,7 @@ mod limiter;
 mod limits;
 mod trusted_proxies;
 
-pub use client_address::ClientAddress;
+pub use client_address::{ClientAddress, ClientNetwork};
 pub use limiter::{AddressLimiter, AddressPermit};
 pub(crate) use limiter::{ConnectionLimiter, ConnectionSessions};
 pub use limits::{AddressLimitError, AddressLimits};

@@ -20,8 +20,8 @@ mod memory_budget;
 mod tls;
 
 pub use self::address::{
-    AddressLimitError, AddressLimiter, AddressLimits, AddressPermit, ClientAddress, ForwardedHeader,
-    InvalidNetwork, TrustedProxies,
+    AddressLimitError, AddressLimiter, AddressLimits, AddressPermit, ClientAddress, ClientNetwork,
+    ForwardedHeader, InvalidNetwork, TrustedProxies,
 };
 pub use self::close_pace::ClosePace;
 pub use self::http::{

@@ -97,9 +97,9 @@ pub use namespace::{
     Namespace, NamespaceRequest, ParentBroadcast, ParentNamespace,
 };
 pub use net::{
-    AddressLimitError, AddressLimits, ClientAddress, ForwardedHeader, Http2Limits, HttpLimits, HttpService,
-    Incoming, InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, ReceivedOverTls,
-    TrustedProxies,
+    AddressLimitError, AddressLimits, ClientAddress, ClientNetwork, ForwardedHeader, Http2Limits, HttpLimits,
+    HttpService, Incoming, InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress,
+    ReceivedOverTls, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

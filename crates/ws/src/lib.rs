@@ -77,9 +77,9 @@ pub use http;
 pub use limits::Limits;
 pub use message::{Message, PreparedMessage, Text};
 pub use net::{
-    AddressLimits, ClientAddress, ClosePace, DialError, ExchangeError, ForwardedHeader, Http2Limits,
-    HttpLimits, InvalidNetwork, InvalidProxy, MemoryBudget, PeerAddress, Proxy, ProxyError, TlsError,
-    TrustedProxies,
+    AddressLimitError, AddressLimiter, AddressLimits, AddressPermit, ClientAddress, ClientNetwork, ClosePace,
+    DialError, ExchangeError, ForwardedHeader, Http2Limits, HttpLimits, InvalidNetwork, InvalidProxy,
+    MemoryBudget, PeerAddress, Proxy, ProxyError, TlsError, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};

@@ -374,10 +374,7 @@ impl Settings {
         if let Some(check) = &self.allow_request {
             check(&request).map_err(Rejection::Forbidden)?;
         }
-        let address = self.address_limiter.admit(&request, false).map_err(Rejection::AddressLimit)?;
-        if let Some(permit) = &address {
-            permit.set_authenticated();
-        }
+        let address = self.address_limiter.admit_websocket(&request).map_err(Rejection::AddressLimit)?;
         let admitted = connections.try_acquire().ok_or(Rejection::TooManyConnections)?;
         if let Some(options) = &self.compression {
             upgrade = upgrade.compress(options);

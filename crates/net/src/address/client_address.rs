@@ -58,8 +58,12 @@ pub(super) fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns the network that counts as one client: an IPv4 address, or the /64 network of an IPv6 address. One customer
-/// has a whole /64 and can use any address in it.
+/// The network that counts as one client: an IPv4 address, or the /64 network of an IPv6 address. One customer has a whole
+/// /64 and can use any address in it. [`AddressLimits::network_of`](crate::AddressLimits::network_of) returns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientNetwork(pub(super) u128);
+
+/// Returns the network of an address, as its first address in the form of IPv6.
 pub(super) fn client_network(ip: IpAddr) -> u128 {
     /// An IPv6 address that holds an IPv4 address in its last 32 bits (64:ff9b::/96, RFC 6052), as translators in front
     /// of a network without IPv4 write it.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use http::request::Parts;
 use ws_proto::Time;
 
-use super::client_address::{ClientAddress, client_network, is_private};
+use super::client_address::{ClientAddress, ClientNetwork};
 use super::limits::{AddressLimitError, AddressLimits};
 use super::trusted_proxies::TrustedProxies;
 use crate::PeerAddress;
@@ -81,16 +81,43 @@ impl AddressLimiter {
         self.admit_client(*address, connection, authenticates)
     }
 
+    /// Admits one more WebSocket, which needs no further authentication. The request has the extension [`ClientAddress`] if
+    /// its address is known, see [`TrustedProxies::insert_client_address`](crate::TrustedProxies::insert_client_address).
+    /// Returns `None` if the address is not limited. The WebSocket counts until the permit is dropped, so its handler
+    /// keeps the permit.
+    ///
+    /// ```
+    /// use tidewire_net::{AddressLimiter, AddressLimits, ClientAddress};
+    ///
+    /// let limiter = AddressLimiter::new(AddressLimits { max_sessions: 1, ..AddressLimits::default() });
+    /// let (mut request, ()) = http::Request::new(()).into_parts();
+    /// request.extensions.insert(ClientAddress::new("203.0.113.1".parse()?));
+    /// let permit = limiter.admit_websocket(&request)?;
+    /// let refused = limiter.admit_websocket(&request).expect_err("one WebSocket is open");
+    /// assert_eq!(refused.response().status(), 429);
+    /// drop(permit);
+    /// assert!(limiter.admit_websocket(&request).is_ok());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if a limit is reached. It has been logged.
+    pub fn admit_websocket(&self, request: &Parts) -> Result<Option<AddressPermit>, AddressLimitError> {
+        let permit = self.admit(request, false)?;
+        if let Some(permit) = &permit {
+            permit.set_authenticated();
+        }
+        Ok(permit)
+    }
+
     fn admit_client(
         &self,
         address: ClientAddress,
         connection: Option<&ConnectionSessions>,
         authenticates: bool,
     ) -> Result<Option<AddressPermit>, AddressLimitError> {
-        if address.is_trusted_proxy() || (is_private(address.ip()) && !self.limits.include_private) {
-            return Ok(None);
-        }
-        let admitted = self.try_admit(client_network(address.ip()), connection, authenticates, crate::now());
+        let Some(ClientNetwork(network)) = self.limits.network_of(address) else { return Ok(None) };
+        let admitted = self.try_admit(network, connection, authenticates, crate::now());
         if let Err(error) = admitted {
             self.log.try_log(|suppressed| {
                 tracing::warn!(

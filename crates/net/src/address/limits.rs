@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
+use super::client_address::{ClientAddress, ClientNetwork, client_network, is_private};
+
 /// Limits on what one address may open. An IPv6 address counts together with all others of its /64 network.
 ///
 /// Trusted proxies are not limited, and neither are clients whose address is unknown. The defaults allow thousands of
@@ -59,6 +61,26 @@ impl Default for AddressLimits {
 }
 
 impl AddressLimits {
+    /// Returns what an address counts as, or `None` if the limits do not hold for it: for a trusted proxy, and for an
+    /// address that is not public unless [`include_private`](Self::include_private) is set. A program can use this for
+    /// limits of its own, such as the seats of one address in a game.
+    ///
+    /// ```
+    /// use tidewire_net::{AddressLimits, ClientAddress};
+    ///
+    /// let limits = AddressLimits::default();
+    /// let network = |ip: &str| Ok::<_, std::net::AddrParseError>(limits.network_of(ClientAddress::new(ip.parse()?)));
+    /// assert_eq!(network("2001:db8::1")?, network("2001:db8::2")?);
+    /// assert_ne!(network("203.0.113.1")?, network("203.0.113.2")?);
+    /// assert_eq!(network("127.0.0.1")?, None);
+    /// # Ok::<_, std::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn network_of(&self, address: ClientAddress) -> Option<ClientNetwork> {
+        let is_limited = !address.is_trusted_proxy() && (self.include_private || !is_private(address.ip()));
+        is_limited.then(|| ClientNetwork(client_network(address.ip())))
+    }
+
     /// The time in which one more session becomes available.
     pub(super) fn interval(&self) -> Duration {
         Duration::from_secs(1) / self.new_sessions_per_second.max(1)
@@ -115,6 +137,20 @@ impl AddressLimitError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_that_are_not_public_and_proxies_have_no_network_to_count() {
+        let address = |ip: &str| ClientAddress::new(ip.parse().unwrap());
+        let default = AddressLimits::default();
+        let all = AddressLimits { include_private: true, ..AddressLimits::default() };
+        assert!(default.network_of(address("203.0.113.1")).is_some());
+        assert_eq!(default.network_of(address("10.0.0.1")), None);
+        assert!(all.network_of(address("10.0.0.1")).is_some());
+        let proxy = ClientAddress::of_proxy("203.0.113.1".parse().unwrap());
+        for limits in [&default, &all] {
+            assert_eq!(limits.network_of(proxy), None);
+        }
+    }
 
     #[test]
     fn the_response_says_when_to_come_back_if_that_is_known() {
