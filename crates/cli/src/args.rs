@@ -67,7 +67,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TIDEWIRE_PROXY_PROTOCOL", requires = "trusted_proxy")]
     pub(crate) proxy_protocol: bool,
 
-    /// The most Socket.IO connections of one address at the same time
+    /// The most Socket.IO connections of one address at the same time, and the most WebSockets of /ws and /game/ws
     #[arg(long, value_name = "NUMBER", env = "TIDEWIRE_MAX_SESSIONS_PER_ADDRESS", default_value_t = AddressLimits::default().max_sessions)]
     pub(crate) max_sessions_per_address: usize,
 

@@ -15,7 +15,7 @@ mod tracking;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use tidewire::server::{Builder, ConnectionStateRecovery, HandlerError, Server, Socket};
+use tidewire::server::{AddressLimits, Builder, ConnectionStateRecovery, HandlerError, Server, Socket};
 
 pub(crate) use connection_limits::add_to as add_limits_to;
 pub(crate) use figures::Figures;
@@ -25,8 +25,9 @@ use crate::web_sockets::WebSockets;
 
 /// What the pages need on top of the options of the binary. The figures begin to count. The requests must have gone through
 /// [`add_limits_to`].
-pub(crate) fn configure(builder: Builder, figures: &Figures) -> Builder {
-    let builder = connection_limits::configure(tracking::configure(chat::configure(builder)));
+pub(crate) fn configure(builder: Builder, figures: &Figures, address_limits: &AddressLimits) -> Builder {
+    let builder = connection_limits::configure(builder, address_limits);
+    let builder = tracking::configure(chat::configure(builder));
     let builder = builder.observer(figures.observer());
     let failures = RateLimit::new(10, Duration::from_secs(1), Instant::now());
     let builder = builder.on_error(move |error, socket, event| log_error(error, socket, event, &failures));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
 use axum::response::Response;
@@ -13,7 +14,7 @@ use axum::routing::any;
 use tidewire::server::{
     AddressLimits, ClientFiles, Cors, ForwardedHeader, MemoryBudget, Server, ServerTls, TrustedProxies,
 };
-use tidewire::ws::{AllowedOrigins, DeflateOptions, SendError, Upgrade, UpgradeRejection, WebSocket};
+use tidewire::ws::{AllowedOrigins, DeflateOptions, SendError, WebSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -24,7 +25,7 @@ use crate::args::{self, ServeArgs};
 use crate::browser_client;
 use crate::demo;
 use crate::output;
-use crate::web_sockets::{Shutdown, WebSockets};
+use crate::web_sockets::{Admission, Refusal, WebSockets};
 
 /// Serves until the process receives SIGTERM or Ctrl-C.
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
@@ -38,17 +39,19 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let tls = load_tls(&args.tls_cert, &args.tls_key)?;
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let memory_budget = args.memory_budget.map_or_else(|| MemoryBudget::process().clone(), MemoryBudget::new);
+    let proxies = trusted_proxies(&args)?;
+    let address_limits = AddressLimits {
+        max_sessions: args.max_sessions_per_address,
+        include_private: args.limit_private_addresses,
+        ..AddressLimits::default()
+    };
     let mut builder = Server::builder()
         .cors(cors)
         .allow_eio3(args.allow_eio3)
         .memory_budget(&memory_budget)
-        .trusted_proxies(trusted_proxies(&args)?)
+        .trusted_proxies(proxies.clone())
         .proxy_protocol(args.proxy_protocol)
-        .address_limits(AddressLimits {
-            max_sessions: args.max_sessions_per_address,
-            include_private: args.limit_private_addresses,
-            ..AddressLimits::default()
-        });
+        .address_limits(address_limits.clone());
     if let Some(origins) = origins.clone() {
         // CORS prevents pages from reading responses, but not from sending requests or opening a WebSocket.
         builder = builder.allow_origins(origins);
@@ -67,11 +70,12 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let connections = TaskTracker::new();
     let figures = (!args.no_demo).then(|| demo::Figures::new(connections.clone()));
     if let Some(figures) = &figures {
-        builder = demo::configure(builder, figures);
+        builder = demo::configure(builder, figures, &address_limits);
     }
     let io = application::build(builder);
     let (stopping, stopped) = watch::channel(false);
-    let sockets = WebSockets::new(stopped, connections.clone(), memory_budget, origins);
+    let sockets =
+        WebSockets::new(stopped, connections.clone(), memory_budget, origins, proxies, address_limits);
     let pages = figures.map_or_else(Router::new, |figures| demo::register(&io, figures, &sockets));
     // Handle the signals before the address is printed: a process that reads the address may stop the server
     // immediately.
@@ -143,13 +147,12 @@ struct EchoState {
 }
 
 /// The WebSocket echo: sends each message back until the server stops.
-async fn echo(State(echoes): State<EchoState>, upgrade: Upgrade) -> Result<Response, UpgradeRejection> {
-    let mut upgrade = echoes.sockets.check(upgrade)?;
+async fn echo(State(echoes): State<EchoState>, request: Request<Body>) -> Result<Response, Refusal> {
+    let (mut upgrade, admission) = echoes.sockets.admit(request)?;
     if echoes.compress {
         upgrade = upgrade.compress(&DeflateOptions::default());
     }
-    let shutdown = echoes.sockets.shutdown();
-    Ok(upgrade.on_upgrade(move |socket| echo_messages(socket, shutdown)))
+    Ok(upgrade.on_upgrade(move |socket| echo_messages(socket, admission)))
 }
 
 #[allow(
@@ -158,10 +161,10 @@ async fn echo(State(echoes): State<EchoState>, upgrade: Upgrade) -> Result<Respo
 )]
 fn echo_messages(
     mut socket: WebSocket,
-    mut shutdown: Shutdown,
+    mut admission: Admission,
 ) -> impl Future<Output = Result<(), SendError>> {
     async move {
-        let mut stop = std::pin::pin!(shutdown.begun());
+        let mut stop = std::pin::pin!(admission.shutdown_begun());
         loop {
             tokio::select! {
                 biased;

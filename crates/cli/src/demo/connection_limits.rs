@@ -1,11 +1,11 @@
-//! How fast one connection may go in the namespaces of the pages.
+//! How fast one connection may go in the namespaces of the pages, and which connections count as one visitor.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::http::Request;
-use tidewire::server::Builder;
+use tidewire::server::{AddressLimits, Builder, ClientAddress, ClientNetwork, Socket};
 
 use super::chat::RateLimits;
 use super::rate_limit::RateLimit;
@@ -45,9 +45,17 @@ impl Deref for ConnectionLimits {
     }
 }
 
-/// The server keeps the limits that [`add_to`] adds to a request.
-pub(super) fn configure(builder: Builder) -> Builder {
-    builder.keep_request_extension::<ConnectionLimits>()
+/// The server keeps the limits that [`add_to`] adds to a request, and the address of its client.
+pub(super) fn configure(builder: Builder, address_limits: &AddressLimits) -> Builder {
+    builder
+        .keep_request_extension::<ConnectionLimits>()
+        .keep_request_extension::<ClientAddress>()
+        .state(address_limits.clone())
+}
+
+/// Returns what the address of a visitor counts as. `None` if the limits per address do not hold for it.
+pub(super) fn network_of(socket: &Socket, limits: &AddressLimits) -> Option<ClientNetwork> {
+    limits.network_of(*socket.handshake().extension::<ClientAddress>()?)
 }
 
 /// Adds fresh limits to a request, which may open a connection.

@@ -17,18 +17,17 @@ mod world;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
 use axum::response::Response;
 use axum::routing::any;
-use tidewire::server::{Data, Extension, HandlerError, Server, Socket};
-use tidewire::ws::{CloseCode, CloseFrame, Limits, Message, Upgrade, UpgradeRejection, WebSocket};
+use tidewire::server::{AddressLimits, Data, Extension, HandlerError, Server, Socket, State};
+use tidewire::ws::{CloseCode, CloseFrame, Limits, Message, WebSocket};
 
 use self::connections::{ConnectionHandle, Game, points, roster};
 use self::protocol::Request;
 use self::world::Input;
-use super::connection_limits::ConnectionLimits;
+use super::connection_limits::{ConnectionLimits, network_of};
 use super::rate_limit::{RateLimit, TOO_FAST};
-use crate::web_sockets::{Shutdown, WebSockets};
+use crate::web_sockets::{Admission, Refusal, WebSockets};
 
 /// A page sends 25 inputs and 4 pings in a second. After a pause of the network, those of some seconds come together.
 const MESSAGE_INTERVAL: Duration = Duration::from_micros(1_000_000 / 60);
@@ -40,15 +39,15 @@ pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
     let game = Game::new(namespace.clone());
     let route = Router::new().route("/game/ws", any(accept)).with_state((game.clone(), sockets.clone()));
 
-    namespace.on_connection(move |socket: Socket| {
+    namespace.on_connection(move |socket: Socket, limits: State<AddressLimits>| {
         let game = game.clone();
         async move {
-            let Some(handle) = game.connect(None) else { return Err(HandlerError::new(FULL)) };
+            let handle = game.connect(None, network_of(&socket, &limits)).map_err(HandlerError::new)?;
             socket.set_extension(handle);
             let state = game.lock();
             socket.emit("roster", roster(&state.world));
             socket.emit("points", points(&state.world));
-            Ok(())
+            Ok::<_, HandlerError>(())
         }
     });
     namespace.on(
@@ -89,8 +88,6 @@ pub(super) fn register(io: &Server, sockets: &WebSockets) -> Router {
     route
 }
 
-const FULL: &str = "too many connections to the game";
-
 /// The limit of the messages of one connection.
 pub(super) fn rate_limit(now: Instant) -> RateLimit {
     RateLimit::new(MESSAGES_AT_ONCE, MESSAGE_INTERVAL, now)
@@ -98,24 +95,26 @@ pub(super) fn rate_limit(now: Instant) -> RateLimit {
 
 /// A handshake on `/game/ws`.
 async fn accept(
-    State((game, sockets)): State<(Game, WebSockets)>,
-    upgrade: Upgrade,
-) -> Result<Response, UpgradeRejection> {
+    axum::extract::State((game, sockets)): axum::extract::State<(Game, WebSockets)>,
+    request: axum::extract::Request,
+) -> Result<Response, Refusal> {
     let limits = Limits {
         max_message_size: protocol::MAX_MESSAGE_BYTES,
         max_write_buffer_size: 64 * 1024,
         ..Limits::default()
     };
-    let upgrade = sockets.check(upgrade)?.limits(limits);
-    let shutdown = sockets.shutdown();
-    Ok(upgrade.on_upgrade(move |socket| serve(socket, game, shutdown)))
+    let (upgrade, admission) = sockets.admit(request)?;
+    Ok(upgrade.limits(limits).on_upgrade(move |socket| serve(socket, game, admission)))
 }
 
 /// Serves one WebSocket until it ends, sends something wrong, or the server stops.
-async fn serve(mut socket: WebSocket, game: Game, mut shutdown: Shutdown) {
-    let Some(handle) = game.connect(Some(socket.sender())) else {
-        socket.close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, FULL)).await;
-        return;
+async fn serve(mut socket: WebSocket, game: Game, mut admission: Admission) {
+    let handle = match game.connect(Some(socket.sender()), admission.network()) {
+        Ok(handle) => handle,
+        Err(reason) => {
+            socket.close(CloseFrame::new(CloseCode::TRY_AGAIN_LATER, reason)).await;
+            return;
+        }
     };
     let limit = rate_limit(Instant::now());
     loop {
@@ -132,7 +131,7 @@ async fn serve(mut socket: WebSocket, game: Game, mut shutdown: Shutdown) {
                 },
                 None => return,
             },
-            close_frame = shutdown.begun() => close_frame,
+            close_frame = admission.shutdown_begun() => close_frame,
         };
         handle.leave();
         socket.close(close_frame).await;
@@ -174,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn the_rate_of_messages_of_a_connection_has_a_limit() {
         let game = Game::new(Server::builder().build().of("/game"));
-        let handle = game.connect(None).unwrap();
+        let handle = game.connect(None, None).unwrap();
         let limit = rate_limit(Instant::now());
         let ping = Message::Binary(vec![4, 0].into());
         let allowed = (0..100_000).take_while(|_| answer(&handle, &limit, &ping).is_ok()).count();

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use crate::raw_client::Connection;
+use crate::raw_client::{CLOSE, Connection, ENGINE, UPGRADE, WebSocket, frame, request};
 use crate::support::Server;
 
 /// A handshake that the proxy forwards for this client.
@@ -45,6 +45,35 @@ fn a_flood_from_one_address_neither_keeps_out_others_nor_fills_the_log() {
     let lines: Vec<_> = BufReader::new(reader).lines().map(|line| line.expect("text")).collect();
     let refusals = lines.iter().filter(|line| line.contains("203.0.113.1")).count();
     assert!((1..100).contains(&refusals), "{refusals}: {lines:?}");
+}
+
+/// Opens a WebSocket that the proxy forwards for this client. Returns the status of the response, too.
+fn open(server: &Server, target: &str, forwarded_for: &str) -> (u16, WebSocket) {
+    let headers = format!("X-Forwarded-For: {forwarded_for}\r\n{UPGRADE}\r\n");
+    let mut connection = request(server.address, "GET", target, headers);
+    (connection.response().expect("a response").status, WebSocket { connection })
+}
+
+#[test]
+fn the_raw_websockets_of_one_address_have_a_limit_and_others_get_theirs() {
+    let options = ["--trusted-proxy", "127.0.0.1", "--max-sessions-per-address", "3"];
+    let server = Server::with_options(&options);
+    let status = |target, forwarded_for| open(&server, target, forwarded_for).0;
+    // The routes count together.
+    let opened = [open(&server, "/ws", "203.0.113.1"), open(&server, "/game/ws", "203.0.113.1")];
+    let (accepted, mut third) = open(&server, "/ws", "198.51.100.7, 203.0.113.1");
+    assert_eq!((opened.each_ref().map(|(status, _)| *status), accepted), ([101, 101], 101));
+    for target in ["/ws", "/game/ws"] {
+        assert_eq!(status(target, "203.0.113.1"), 429, "{target}");
+        assert_eq!(status(target, "203.0.113.2"), 101, "{target}");
+    }
+    assert_eq!(status(ENGINE, "203.0.113.1"), 101, "Socket.IO connections count by themselves");
+    third.write(frame(CLOSE, 1000_u16.to_be_bytes()));
+    assert!(third.receive().is_some_and(|(opcode, _)| opcode == CLOSE));
+    third.connection.expect_end();
+    // The place becomes free when the task of the connection ends, a moment later.
+    assert!((0..10_000).any(|_| status("/ws", "203.0.113.1") == 101));
+    drop(opened);
 }
 
 #[test]

@@ -235,6 +235,12 @@ pub struct AddressPermit {
 }
 
 impl AddressPermit {
+    /// Returns the network that the session counts for.
+    #[must_use]
+    pub fn network(&self) -> ClientNetwork {
+        ClientNetwork(self.counts.network)
+    }
+
     /// Records that the client is authenticated. The session then counts only as open.
     pub fn set_authenticated(&self) {
         if self.is_authenticated.swap(true, Ordering::Relaxed) {

@@ -262,7 +262,7 @@ function showNotice(): void {
     text = `The ${NAMES[steering]} connection is not open. Trying again …`;
     if (connections[other].isConnected) text += ` You can sail on over ${NAMES[other]}.`;
   } else if (ashore === "idle") text = "You were away for a minute. Steer to sail again.";
-  else if (ashore) text = "All 64 places are taken. You are watching. Steer to try again.";
+  else if (ashore) text = "All 64 places are taken, or the 16 of your network. You are watching. Steer to try again.";
   byId("notice").textContent = text;
   byId("notice").hidden = text === "";
 }

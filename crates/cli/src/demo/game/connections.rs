@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use tidewire::server::Namespace;
+use tidewire::server::{ClientNetwork, Namespace};
 use tidewire::ws::{PreparedMessage, Sender};
 use tokio::time::MissedTickBehavior;
 
@@ -19,6 +19,8 @@ const TICK: Duration = Duration::from_millis(1_000 / TICKS_PER_SECOND as u64);
 const TICKS_PER_ROSTER: u32 = TICKS_PER_SECOND / 2;
 /// Players and those who watch, of both kinds. A page has one connection of each kind.
 const MAX_CONNECTIONS: usize = 512;
+/// The connections of one address: a quarter, so that others find room.
+const MAX_CONNECTIONS_OF_ADDRESS: usize = MAX_CONNECTIONS / 4;
 /// A longer name is left out, as is one that shows nothing: the boat has a number then.
 pub(super) const MAX_NAME_CHARACTERS: usize = 16;
 
@@ -40,6 +42,8 @@ pub(super) struct GameState {
 struct Connection {
     /// `None` for a socket of Socket.IO: those get their messages by broadcasts of the namespace.
     web_socket: Option<Sender>,
+    /// `None` if the limits per address do not hold for it.
+    network: Option<ClientNetwork>,
     /// The key of the player, once it has joined.
     player: Option<u64>,
     steers: bool,
@@ -60,11 +64,22 @@ impl Game {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a connection, which watches until it joins. `None`: there are too many.
-    pub(super) fn connect(&self, web_socket: Option<Sender>) -> Option<ConnectionHandle> {
+    /// Adds a connection, which watches until it joins.
+    ///
+    /// # Errors
+    /// Returns which limit is reached.
+    pub(super) fn connect(
+        &self,
+        web_socket: Option<Sender>,
+        network: Option<ClientNetwork>,
+    ) -> Result<ConnectionHandle, &'static str> {
         let mut state = self.lock();
         if state.connections.len() >= MAX_CONNECTIONS {
-            return None;
+            return Err("too many connections to the game");
+        }
+        let of_address = |other: &&Connection| network.is_some() && other.network == network;
+        if state.connections.values().filter(of_address).count() >= MAX_CONNECTIONS_OF_ADDRESS {
+            return Err("too many connections of this address to the game");
         }
         if let Some(web_socket) = &web_socket {
             // It is the first of the connection, whose buffer has room.
@@ -73,13 +88,13 @@ impl Game {
         }
         let id = state.next_connection;
         state.next_connection += 1;
-        let connection = Connection { web_socket, player: None, steers: false };
+        let connection = Connection { web_socket, network, player: None, steers: false };
         state.connections.insert(id, connection);
         if !state.is_running {
             state.is_running = true;
             tokio::spawn(self.clone().run());
         }
-        Some(ConnectionHandle { game: self.clone(), id })
+        Ok(ConnectionHandle { game: self.clone(), id })
     }
 
     /// Moves the world as long as somebody is connected.
@@ -170,11 +185,12 @@ impl ConnectionHandle {
         let name = single_line(name, MAX_NAME_CHARACTERS).unwrap_or_default();
         let mut state = self.game.lock();
         // A connection has one boat: one that joins with a new key gives up the boat of the former key first.
-        let before = state.connections.get_mut(&self.id)?.player.take();
+        let connection = state.connections.get_mut(&self.id)?;
+        let (before, network) = (connection.player.take(), connection.network);
         if let Some(before) = before.filter(|before| *before != key && !state.is_connected(*before)) {
             state.world.remove(before);
         }
-        let id = state.world.join(key, &name)?;
+        let id = state.world.join(key, &name, network)?;
         state.connections.get_mut(&self.id)?.player = Some(key);
         if steers {
             state.give_helm(self.id, key);
@@ -233,7 +249,7 @@ impl GameState {
 
 #[cfg(test)]
 mod tests {
-    use tidewire::server::Server;
+    use tidewire::server::{AddressLimits, ClientAddress, Server};
 
     use super::*;
 
@@ -249,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn both_connections_of_a_page_have_one_boat_and_the_last_one_takes_it_away() {
         let game = game();
-        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        let (one, other) = (game.connect(None, None).unwrap(), game.connect(None, None).unwrap());
         assert_eq!(one.join(1, "Ann", true), other.join(1, "Ann", false));
         assert_eq!(boats(&game), ["Ann"]);
         drop(one);
@@ -267,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_has_one_boat_however_often_it_joins() {
         let game = game();
-        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        let (one, other) = (game.connect(None, None).unwrap(), game.connect(None, None).unwrap());
         other.join(1, "Ben", false);
         for key in 1..200 {
             assert!(one.join(key, "Ann", true).is_some(), "the place of the former key is free again");
@@ -280,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_connection_with_the_helm_steers() {
         let game = game();
-        let (one, other) = (game.connect(None).unwrap(), game.connect(None).unwrap());
+        let (one, other) = (game.connect(None, None).unwrap(), game.connect(None, None).unwrap());
         one.join(1, "Ann", true);
         other.join(1, "Ann", false);
         let applied = |number| {
@@ -300,10 +316,31 @@ mod tests {
     #[tokio::test]
     async fn the_number_of_connections_has_a_limit() {
         let game = game();
-        let mut handles: Vec<_> = (0..MAX_CONNECTIONS).map(|_| game.connect(None).unwrap()).collect();
-        assert!(game.connect(None).is_none());
+        let mut handles: Vec<_> = (0..MAX_CONNECTIONS).map(|_| game.connect(None, None).unwrap()).collect();
+        assert!(game.connect(None, None).is_err());
         handles.pop();
-        assert!(game.connect(None).is_some());
+        assert!(game.connect(None, None).is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_address_has_a_quarter_of_the_connections_and_of_the_places() {
+        let limits = AddressLimits::default();
+        let network = |ip: &str| limits.network_of(ClientAddress::new(ip.parse().unwrap()));
+        let (one, other) = (network("203.0.113.1"), network("203.0.113.2"));
+        let game = game();
+        let mut handles: Vec<_> = (0..128).map(|_| game.connect(None, one).unwrap()).collect();
+        assert!(game.connect(None, one).is_err());
+        let stranger = game.connect(None, other).unwrap();
+        let seats: Vec<_> = (0..).zip(&handles).map(|(key, handle)| handle.join(key, "", true)).collect();
+        assert_eq!(seats.iter().flatten().count(), 16);
+        assert!(seats[..16].iter().all(Option::is_some), "{seats:?}");
+        assert!(stranger.join(1_000, "", true).is_some());
+        assert!(handles[20].join(3, "", false).is_some(), "the other connection of a player needs no place");
+        handles.pop();
+        assert!(game.connect(None, one).is_ok());
+        // Addresses that the limits do not hold for are not counted.
+        let private = network("10.0.0.1");
+        let _private: Vec<_> = (0..200).map(|_| game.connect(None, private).unwrap()).collect();
     }
 
     #[tokio::test]
@@ -315,7 +352,7 @@ mod tests {
         }
         let game = game();
         for _ in 0..2 {
-            let handle = game.connect(None).unwrap();
+            let handle = game.connect(None, None).unwrap();
             let start = game.lock().world.tick;
             until(&game, |state| state.world.tick >= start + 3).await;
             drop(handle);
@@ -327,7 +364,7 @@ mod tests {
     async fn a_name_that_is_too_long_or_invisible_is_left_out() {
         let game = game();
         for (key, name) in (0..).zip([" Ann\n", "a name that is far too long", "\u{200b}"]) {
-            let _ = game.connect(None).unwrap().join(key, name, true);
+            let _ = game.connect(None, None).unwrap().join(key, name, true);
         }
         let names = boats(&game);
         assert_eq!(names[0], "Ann");

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_state_has_five_bytes_and_nine_for_each_boat() {
         let mut world = World::new(1);
-        world.join(1, "Ann");
+        world.join(1, "Ann", None);
         world.step();
         let message = state(&world);
         assert_eq!(message.len(), 5 + 9 * world.boats.len());

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::f32::consts::{PI, TAU};
 
+use tidewire::server::ClientNetwork;
+
 use super::super::random::Random;
 
 /// The size of the water. The same numbers are in `boat.ts`, as are those of [`sail`].
@@ -13,6 +15,8 @@ const TICK_SECONDS: f32 = 1.0 / TICKS_PER_SECOND as f32;
 
 /// Each boat takes time in each tick, and room in each state.
 pub(super) const MAX_PLAYERS: usize = 64;
+/// The players of one address: a quarter, so that others find a place.
+const MAX_PLAYERS_OF_ADDRESS: usize = MAX_PLAYERS / 4;
 /// Three bots for at most one player, two for two players, none for more: somebody who sails alone sees life.
 const MAX_BOTS: usize = 3;
 const BUOYS: usize = 7;
@@ -49,6 +53,8 @@ pub(super) struct Boat {
     pub(super) applied: u8,
     /// The secret of the player's page, by which its connections find their boat. A bot has none.
     key: Option<u64>,
+    /// Where the player has joined from. `None` if the limits per address do not hold there.
+    network: Option<ClientNetwork>,
     input: Input,
     waiting: VecDeque<(u8, Input)>,
     /// The number of the last input that was received.
@@ -102,8 +108,9 @@ impl World {
         world
     }
 
-    /// Adds a player or finds the one with this key, and returns the id of the boat. `None`: all places are taken.
-    pub(super) fn join(&mut self, key: u64, name: &str) -> Option<u8> {
+    /// Adds a player or finds the one with this key, and returns the id of the boat. `None`: all places are taken, or all
+    /// that one address has.
+    pub(super) fn join(&mut self, key: u64, name: &str, network: Option<ClientNetwork>) -> Option<u8> {
         if let Some(boat) = self.boats.iter_mut().find(|boat| boat.key == Some(key)) {
             let name = name_or_default(name, boat.id);
             self.changed.roster |= boat.name != name;
@@ -111,10 +118,13 @@ impl World {
             boat.adrift_since = None;
             return Some(boat.id);
         }
-        if self.players() >= MAX_PLAYERS {
+        let of_address = |boat: &&Boat| network.is_some() && boat.network == network;
+        if self.players() >= MAX_PLAYERS
+            || self.boats.iter().filter(of_address).count() >= MAX_PLAYERS_OF_ADDRESS
+        {
             return None;
         }
-        let id = self.add(Some(key), name);
+        let id = self.add(Some(key), name, network);
         self.settle_bots();
         Some(id)
     }
@@ -205,7 +215,7 @@ impl World {
         self.boats.iter_mut().find(|boat| boat.key == Some(key))
     }
 
-    fn add(&mut self, key: Option<u64>, name: &str) -> u8 {
+    fn add(&mut self, key: Option<u64>, name: &str, network: Option<ClientNetwork>) -> u8 {
         let taken = |id: &u8| self.boats.iter().any(|boat| boat.id == *id);
         let id = (0..u8::MAX).find(|id| !taken(id)).unwrap_or(u8::MAX - 1);
         let (x, y) = place(&mut self.random, 80.0);
@@ -220,6 +230,7 @@ impl World {
             vy: 0.0,
             applied: 0,
             key,
+            network,
             input: Input::default(),
             waiting: VecDeque::with_capacity(MAX_INPUTS),
             received: None,
@@ -246,7 +257,7 @@ impl World {
         }
         while bots(self) < wanted {
             let free = NAMES.into_iter().find(|name| !self.boats.iter().any(|boat| boat.name == *name));
-            self.add(None, free.unwrap_or("Bot"));
+            self.add(None, free.unwrap_or("Bot"), None);
         }
     }
 

@@ -17,7 +17,7 @@ fn a_lone_player_has_company_and_three_players_have_no_bots() {
     let mut world = world();
     let numbers: Vec<_> = (0..3)
         .map(|key| {
-            world.join(key, "").unwrap();
+            world.join(key, "", None).unwrap();
             bots(&world)
         })
         .collect();
@@ -27,23 +27,23 @@ fn a_lone_player_has_company_and_three_players_have_no_bots() {
 #[test]
 fn the_number_of_players_has_a_limit_and_a_place_becomes_free_when_one_leaves() {
     let mut world = world();
-    let ids: Vec<_> = (0..MAX_PLAYERS as u64).map(|key| world.join(key, "").unwrap()).collect();
-    assert_eq!(world.join(1_000, ""), None);
-    assert_eq!(world.join(5, "again"), Some(ids[5]), "a player who is there already needs no place");
+    let ids: Vec<_> = (0..MAX_PLAYERS as u64).map(|key| world.join(key, "", None).unwrap()).collect();
+    assert_eq!(world.join(1_000, "", None), None);
+    assert_eq!(world.join(5, "again", None), Some(ids[5]), "a player who is there already needs no place");
     world.set_adrift(9);
     for _ in 0..=ADRIFT_TICKS + 1 {
         world.step();
     }
-    assert_eq!(world.join(1_000, ""), Some(ids[9]));
+    assert_eq!(world.join(1_000, "", None), Some(ids[9]));
 }
 
 #[test]
 fn a_player_who_comes_back_in_time_keeps_the_boat() {
     let mut world = world();
-    let id = world.join(1, "Ann").unwrap();
+    let id = world.join(1, "Ann", None).unwrap();
     world.set_adrift(1);
     world.step();
-    assert_eq!(world.join(1, "Ann"), Some(id));
+    assert_eq!(world.join(1, "Ann", None), Some(id));
     for _ in 0..2 * ADRIFT_TICKS {
         world.step();
     }
@@ -54,7 +54,7 @@ fn a_player_who_comes_back_in_time_keeps_the_boat() {
 fn the_roster_changes_when_somebody_comes_or_has_another_name() {
     let mut world = world();
     let changes = |world: &mut World, name| {
-        world.join(1, name).unwrap();
+        world.join(1, name, None).unwrap();
         world.step().roster
     };
     assert!(changes(&mut world, "Ann"));
@@ -69,7 +69,7 @@ fn an_idle_player_is_removed_and_one_who_steers_is_not() {
     let mut world = world();
     let (idle, active) = (1, 2);
     for key in [idle, active] {
-        world.join(key, "").unwrap();
+        world.join(key, "", None).unwrap();
     }
     for number in 0..=IDLE_TICKS + 1 {
         world.steer(idle, number as u8, Input { angle: 0, strength: 0 });
@@ -83,7 +83,7 @@ fn an_idle_player_is_removed_and_one_who_steers_is_not() {
 #[test]
 fn each_tick_applies_one_input_in_order_and_repeated_ones_have_no_effect() {
     let mut world = world();
-    world.join(1, "").unwrap();
+    world.join(1, "", None).unwrap();
     let applied: Vec<_> = [[254, 255], [255, 0], [255, 1]]
         .into_iter()
         .map(|numbers| {
@@ -100,7 +100,7 @@ fn each_tick_applies_one_input_in_order_and_repeated_ones_have_no_effect() {
 #[test]
 fn a_burst_of_inputs_keeps_the_latest_ones_only() {
     let mut world = world();
-    world.join(1, "").unwrap();
+    world.join(1, "", None).unwrap();
     for number in 0..100 {
         world.steer(1, number, Input { angle: 0, strength: 255 });
     }
@@ -112,7 +112,7 @@ fn a_burst_of_inputs_keeps_the_latest_ones_only() {
 fn boats_stay_on_the_water_and_apart() {
     let mut world = world();
     for key in 0..8 {
-        world.join(key, "").unwrap();
+        world.join(key, "", None).unwrap();
     }
     for number in 0..500_u32 {
         for key in 0..8 {
@@ -129,7 +129,7 @@ fn boats_stay_on_the_water_and_apart() {
 #[test]
 fn a_boat_that_reaches_a_buoy_gets_its_points_and_the_round_ends() {
     let mut world = world();
-    let id = world.join(1, "Ann").unwrap();
+    let id = world.join(1, "Ann", None).unwrap();
     let Buoy { x, y, points } = world.buoys[0];
     let sailing = world.player(1).unwrap();
     (sailing.x, sailing.y) = (x, y);
