@@ -57,6 +57,27 @@ describePage("the chat", (pages) => {
     await statusIs(ann, "transport", "polling");
   });
 
+  it("tells people apart whose names look the same, and refuses names that show nothing", async () => {
+    const [ann, ben] = await Promise.all([enter("names"), enter("names")]);
+    await rename(ann, "Kim");
+    await ann.locator("#ask").waitFor({ state: "hidden" });
+    await rename(ben, "K\u0456m"); // with a Cyrillic letter
+    await ben.getByText("Somebody in this room has a name that looks the same.").waitFor();
+    await ben.locator("#ask-value").fill("\u3164");
+    await ben.keyboard.press("Enter");
+    await ben.getByText("A name has 1 to 24 letters, digits, spaces and punctuation marks.").waitFor();
+    await ben.keyboard.press("Escape");
+    await ben.locator('[data-room="rust"]').click();
+    await ben.getByRole("heading", { name: "rust" }).waitFor();
+    await rename(ben, "KIM");
+    await ben.locator("#ask").waitFor({ state: "hidden" });
+    await ben.locator('[data-room="names"]').click();
+    await ann.locator("#people-list").getByText("KIM 2", { exact: true }).waitFor();
+    await ben.locator("#your-name").getByText("KIM 2", { exact: true }).waitFor();
+    await say(ben, "Who am I?");
+    await message(ann, "Who am I?").filter({ hasText: "KIM 2" }).waitFor();
+  });
+
   it("says why the server has refused a message, and sends it again", async () => {
     const page = await enter("haste");
     // Ten messages are accepted at once, and one more each second.
@@ -173,6 +194,12 @@ describePage("the chat", (pages) => {
 async function say(page, text) {
   await page.locator("#text").fill(text);
   await page.locator("#text").press("Enter");
+}
+
+async function rename(page, name) {
+  await page.getByRole("button", { name: "Change name" }).click();
+  await page.locator("#ask-value").fill(name);
+  await page.keyboard.press("Enter");
 }
 
 function message(page, text) {

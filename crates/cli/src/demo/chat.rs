@@ -1,11 +1,13 @@
 //! The server of the page `/chat/`: the namespace `/chat`.
 //!
-//! `chat/rooms.rs` keeps the rooms, their members and their last messages. Everything that a visitor can make grow has a
-//! limit, and a visitor who reaches one gets `{ error }` as the acknowledgement.
+//! `chat/rooms.rs` keeps the rooms and their last messages, and `chat/room.rs` who is in one. Everything that a visitor can
+//! make grow has a limit, and a visitor who reaches one gets `{ error }` as the acknowledgement.
 
 mod limits;
+mod look;
 mod picture;
 mod rate_limits;
+mod room;
 mod rooms;
 mod text;
 
@@ -14,14 +16,16 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidewire::server::{
-    Auth, Builder, ConnectError, Data, Extension, HandlerError, Namespace, Server, Socket, State,
+    AddressLimits, Auth, Builder, ConnectError, Data, Extension, HandlerError, Namespace, Server, Socket,
+    State,
 };
 
 use self::limits::{MAX_NAME_CHARS, MAX_TEXT_CHARS, Refusal};
 use self::picture::Picture;
 pub(super) use self::rate_limits::RateLimits;
-use self::rooms::{Content, Message, Person, RoomSummary, Rooms};
-use super::connection_limits::ConnectionLimits;
+use self::room::{Member, Person};
+use self::rooms::{Content, Message, RoomSummary, Rooms};
+use super::connection_limits::{ConnectionLimits, network_of};
 
 /// The handlers share the rooms.
 pub(super) fn configure(builder: Builder) -> Builder {
@@ -56,10 +60,6 @@ struct AuthPayload {
     client: Option<String>,
 }
 
-/// The number of a socket. A recovered socket has the same id as before, but another number. The person is in the data of the
-/// socket, which a recovery restores.
-struct Member(u64);
-
 /// What a page needs to know when it is connected.
 #[derive(Serialize)]
 struct Welcome {
@@ -70,9 +70,10 @@ struct Welcome {
     people: Vec<Person>,
 }
 
-/// The answer to `join`.
+/// The answer to `join`. The name of `you` has a number if somebody else in the room has a name that looks the same.
 #[derive(Serialize)]
 struct Joined {
+    you: Person,
     room: String,
     people: Vec<Person>,
     messages: Vec<Message>,
@@ -91,17 +92,29 @@ async fn authenticate(
     socket.set_data(person).map_err(|error| ConnectError::new(error.to_string()))
 }
 
-async fn connected(chat: Namespace, socket: Socket, rooms: State<Rooms>) -> Result<(), HandlerError> {
-    let you: Person = socket.data()?;
-    let member = rooms.new_member();
-    socket.set_extension(Member(member));
+async fn connected(
+    chat: Namespace,
+    socket: Socket,
+    rooms: State<Rooms>,
+    limits: State<AddressLimits>,
+) -> Result<(), HandlerError> {
+    // The person is in the data of the socket, which a recovery restores. The member is new.
+    let mut you: Person = socket.data()?;
+    let member = rooms.new_member(network_of(&socket, &limits));
+    socket.set_extension(member);
     let mut room = room_of(&socket);
     if let Some(recovered) = &room {
         announce(&chat, &rooms, recovered);
-        if rooms.enter(recovered, member, you.clone(), Instant::now()).is_err() {
-            // It is full now: the page looks for another one.
-            socket.leave(channel(recovered));
-            room = None;
+        match rooms.enter(recovered, member, you.clone(), Instant::now()) {
+            Ok((shown, _)) => {
+                socket.set_data(&shown)?;
+                you = shown;
+            }
+            Err(_) => {
+                // It is full now: the page looks for another one.
+                socket.leave(channel(recovered));
+                room = None;
+            }
         }
     }
     // The latest state, and not a part of the log: what it says may be wrong when a client comes back.
@@ -118,27 +131,26 @@ async fn rename(
     Data(name): Data<String>,
 ) -> Result<Person, HandlerError> {
     let name = text::name(&name, MAX_NAME_CHARS)?;
-    let person = socket.update_data(|person: &mut Person| {
-        person.name.clone_from(&name);
-        person.clone()
-    })?;
+    let person = Person { name, ..socket.data()? };
     if let Some(room) = room_of(&socket)
-        && rooms.rename(&room, member.0, &person)
+        && rooms.rename(&room, *member, &person)?
     {
         announce(&chat, &rooms, &room);
     }
+    socket.set_data(&person)?;
     Ok(person)
 }
 
 async fn open(
     chat: Namespace,
     Extension(limits): Extension<ConnectionLimits>,
+    Extension(member): Extension<Member>,
     rooms: State<Rooms>,
     Data(name): Data<String>,
 ) -> Result<String, HandlerError> {
     limits.chat.open(Instant::now())?;
     let room = text::room_name(&name)?;
-    if rooms.open(&room, Instant::now())? {
+    if rooms.open(&room, *member, Instant::now())? {
         announce(&chat, &rooms, &room);
     }
     Ok(room)
@@ -151,10 +163,11 @@ async fn join(
     rooms: State<Rooms>,
     Data(room): Data<String>,
 ) -> Result<Joined, HandlerError> {
-    let is_new = rooms.enter(&room, member.0, socket.data()?, Instant::now())?;
+    let (you, is_new) = rooms.enter(&room, *member, socket.data()?, Instant::now())?;
+    socket.set_data(&you)?;
     if let Some(before) = room_of(&socket).filter(|before| *before != room) {
         socket.leave(channel(&before));
-        rooms.leave(&before, member.0, Instant::now());
+        rooms.leave(&before, *member, Instant::now());
         announce(&chat, &rooms, &before);
     }
     // First the room, then its history: a message that comes meanwhile arrives twice, and the page drops one of them.
@@ -162,7 +175,7 @@ async fn join(
     if is_new {
         announce(&chat, &rooms, &room);
     }
-    Ok(Joined { people: rooms.people(&room), messages: rooms.messages(&room), room })
+    Ok(Joined { you, people: rooms.people(&room), messages: rooms.messages(&room), room })
 }
 
 async fn message(
@@ -225,7 +238,7 @@ async fn typing(socket: Socket) -> Result<(), HandlerError> {
 }
 
 async fn disconnected(chat: Namespace, Extension(member): Extension<Member>, rooms: State<Rooms>) {
-    if let Some(room) = rooms.leave_all(member.0, Instant::now()) {
+    if let Some(room) = rooms.leave_all(*member, Instant::now()) {
         announce(&chat, &rooms, &room);
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use crate::raw_client::{CLOSE, Connection, ENGINE, UPGRADE, WebSocket, frame, request};
+use crate::raw_client::{BINARY, CLOSE, Connection, ENGINE, UPGRADE, WebSocket, frame, request};
 use crate::support::Server;
 
 /// A handshake that the proxy forwards for this client.
@@ -74,6 +74,43 @@ fn the_raw_websockets_of_one_address_have_a_limit_and_others_get_theirs() {
     // The place becomes free when the task of the connection ends, a moment later.
     assert!((0..10_000).any(|_| status("/ws", "203.0.113.1") == 101));
     drop(opened);
+}
+
+#[test]
+fn one_address_takes_neither_all_rooms_of_the_chat_nor_all_places_of_the_game() {
+    let server = Server::with_options(&["--trusted-proxy", "127.0.0.1"]);
+    let mut room = 0;
+    // A connection opens three rooms at once.
+    let mut open_rooms = |forwarded_for| {
+        let (_, mut socket) = open(&server, ENGINE, forwarded_for);
+        assert!(socket.receive_text().starts_with('0'));
+        socket.text(r#"40/chat,{"name":"Ann"}"#);
+        assert!(socket.receive_text().starts_with("40/chat,"));
+        for _ in 0..3 {
+            room += 1;
+            socket.text(&format!(r#"42/chat,{room}["open","room {room}"]"#));
+            let answer = format!("43/chat,{room}");
+            let ack = std::iter::repeat_with(|| socket.receive_text()).find(|text| text.starts_with(&answer));
+            let is_opened = ack.as_deref() == Some(&format!(r#"{answer}["room {room}"]"#));
+            assert!(is_opened == (room != 9), "{ack:?}");
+            assert!(is_opened || ack.is_some_and(|ack| ack.contains("in your network")), "room {room}");
+        }
+    };
+    for forwarded_for in ["203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.2"] {
+        open_rooms(forwarded_for);
+    }
+
+    let join = |key: u8, forwarded_for| {
+        let (_, mut socket) = open(&server, "/game/ws", forwarded_for);
+        socket.write(frame(BINARY, [1, 1, 0, 0, 0, 0, 0, 0, 0, key]));
+        let mut messages = std::iter::repeat_with(|| socket.receive().expect("the game goes on").1);
+        let joined = messages.find(|message| message[0] == 1).expect("the answer");
+        (joined[1] != 255, socket)
+    };
+    let players: Vec<_> = (0..17).map(|key| join(key, "203.0.113.1")).collect();
+    let places: Vec<_> = players.iter().map(|(has_place, _)| *has_place).collect();
+    assert_eq!(places, [[true; 16].as_slice(), &[false]].concat());
+    assert!(join(100, "203.0.113.2").0);
 }
 
 #[test]

@@ -35,6 +35,8 @@ export interface RoomSummary {
 }
 
 interface Joined {
+  /** The name has a number if somebody else in the room has a name that looks the same. */
+  you: Person;
   room: string;
   people: Person[];
   messages: Message[];
@@ -203,9 +205,11 @@ async function enter(next: string): Promise<number> {
   view.showRoom(room);
   if (!socket.connected) return 0; // The next `welcome` enters it.
   entered = undefined;
-  const { people, messages } = await answered(socket.timeout(ACK_TIMEOUT).emitWithAck("join", next));
+  const { you, people, messages } = await answered(socket.timeout(ACK_TIMEOUT).emitWithAck("join", next));
   if (room !== next) return 0; // The user was faster.
   entered = room;
+  me = you;
+  view.showMe(me);
   view.showPeople(people);
   const added = view.showHistory(room, messages, me);
   deliverDrafts();

@@ -17,8 +17,12 @@ pub(super) const MAX_TEXT_CHARS: usize = 1_000;
 pub(super) const MAX_ID_BYTES: usize = 36;
 /// The rooms, with those that always exist.
 pub(super) const MAX_ROOMS: usize = 40;
+/// The rooms that the visitors of one address have opened: others find room for theirs.
+pub(super) const MAX_ROOMS_OF_ADDRESS: usize = 8;
 /// The connections that one room has.
 pub(super) const MAX_MEMBERS: usize = 200;
+/// The connections of one address in one room.
+pub(super) const MAX_MEMBERS_OF_ADDRESS: usize = MAX_MEMBERS / 4;
 /// The messages that a room keeps.
 pub(super) const MAX_MESSAGES: usize = 50;
 /// The bytes of one picture.
@@ -34,12 +38,16 @@ pub(super) const EMPTY_ROOM_LIFE: Duration = Duration::from_secs(180);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Name,
+    NameTaken,
     RoomName,
+    RoomNameTaken,
     Text,
     MessageId,
     TooManyRooms,
+    TooManyRoomsOfAddress,
     NoRoom,
     RoomIsFull,
+    TooManyOfAddress,
     NotInRoom,
     TooFast,
     TooManyPictures,
@@ -51,15 +59,21 @@ pub(super) enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Name => "A name has 1 to 24 characters.",
+            Self::Name => "A name has 1 to 24 letters, digits, spaces and punctuation marks.",
+            Self::NameTaken => "Somebody in this room has a name that looks the same.",
             Self::RoomName => "The name of a room has 1 to 24 letters, digits, spaces or hyphens.",
             Self::Text => "A message has 1 to 1,000 characters.",
             Self::MessageId => "The id of a message has 1 to 36 bytes.",
+            Self::RoomNameTaken => "There is a room whose name looks the same.",
             Self::TooManyRooms => {
                 "There are 40 rooms already. Rooms without people are removed after three minutes."
             }
+            Self::TooManyRoomsOfAddress => {
+                "People in your network have opened 8 rooms already. Rooms without people are removed after three minutes."
+            }
             Self::NoRoom => "This room does not exist any more.",
             Self::RoomIsFull => "This room is full.",
+            Self::TooManyOfAddress => "This room has 50 connections of your network already.",
             Self::NotInRoom => "You are not in this room.",
             Self::TooFast => TOO_FAST,
             Self::TooManyPictures => "Too many pictures. Wait a minute.",

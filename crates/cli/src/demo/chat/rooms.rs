@@ -1,17 +1,20 @@
 //! The rooms: who is in them, and their last messages.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use tidewire::server::ClientNetwork;
 
 use super::limits::{
-    EMPTY_ROOM_LIFE, MAX_ID_BYTES, MAX_KEPT_PICTURE_BYTES, MAX_MEMBERS, MAX_MESSAGES, MAX_ROOMS, Refusal,
+    EMPTY_ROOM_LIFE, MAX_ID_BYTES, MAX_KEPT_PICTURE_BYTES, MAX_MESSAGES, MAX_ROOMS, MAX_ROOMS_OF_ADDRESS,
+    Refusal,
 };
 use super::picture::Picture;
+use super::room::{Member, Person, Room};
 
 /// The rooms that always exist.
 const PERMANENT: [&str; 3] = ["lobby", "rust", "pictures"];
@@ -39,21 +42,6 @@ struct State {
     changed: BTreeSet<String>,
     /// Whether the list of rooms will be announced.
     is_list_changed: bool,
-}
-
-#[derive(Default)]
-struct Room {
-    members: HashMap<u64, Person>,
-    messages: VecDeque<Message>,
-    /// Since when nobody has been here. `None` for a room with people, and for one that always exists.
-    empty_since: Option<Instant>,
-}
-
-/// A person, who may have several connections.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Person {
-    pub(super) id: String,
-    pub(super) name: String,
 }
 
 /// A message in a room.
@@ -87,7 +75,7 @@ pub(super) struct RoomSummary {
 
 impl Rooms {
     pub(super) fn new(started: SystemTime) -> Self {
-        let rooms = PERMANENT.map(|name| (name.to_owned(), Room::default()));
+        let rooms = PERMANENT.map(|name| (name.to_owned(), Room::new(name)));
         let state = State { rooms: rooms.into(), ..State::default() };
         Self { keys: RandomState::new(), epoch: milliseconds(started), state: Mutex::new(state) }
     }
@@ -97,15 +85,15 @@ impl Rooms {
         format!("{:016x}", self.keys.hash_one(secret))
     }
 
-    /// Returns the number of a new connection.
-    pub(super) fn new_member(&self) -> u64 {
+    /// Returns a new connection from this network.
+    pub(super) fn new_member(&self, network: Option<ClientNetwork>) -> Member {
         let mut state = self.lock();
         state.members += 1;
-        state.members
+        Member { number: state.members, network }
     }
 
     /// Opens a room, and returns whether it is new. Rooms that have been empty for a while make room for it.
-    pub(super) fn open(&self, name: &str, now: Instant) -> Result<bool, Refusal> {
+    pub(super) fn open(&self, name: &str, by: Member, now: Instant) -> Result<bool, Refusal> {
         let mut state = self.lock();
         state.remove_abandoned(now);
         if state.rooms.contains_key(name) {
@@ -114,57 +102,56 @@ impl Rooms {
         if state.rooms.len() >= MAX_ROOMS {
             return Err(Refusal::TooManyRooms);
         }
-        state.rooms.insert(name.to_owned(), Room { empty_since: Some(now), ..Room::default() });
+        let of_address = |room: &&Room| by.network.is_some() && room.opened_by == by.network;
+        if state.rooms.values().filter(of_address).count() >= MAX_ROOMS_OF_ADDRESS {
+            return Err(Refusal::TooManyRoomsOfAddress);
+        }
+        let room = Room { opened_by: by.network, empty_since: Some(now), ..Room::new(name) };
+        if state.rooms.values().any(|other| other.look.is_like(&room.look)) {
+            return Err(Refusal::RoomNameTaken);
+        }
+        state.rooms.insert(name.to_owned(), room);
         state.is_list_changed = true;
         Ok(true)
     }
 
-    /// Adds a member to a room, and returns whether it was not there before.
+    /// Adds a member to a room. Returns the person as the room shows it, and whether the member was not there before. If
+    /// somebody else in the room has a name that looks the same, the name gets a number.
     pub(super) fn enter(
         &self,
         room: &str,
-        member: u64,
+        member: Member,
         person: Person,
         now: Instant,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<(Person, bool), Refusal> {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.remove_abandoned(now);
         let room = state.rooms.get_mut(room).ok_or(Refusal::NoRoom)?;
-        if room.members.len() >= MAX_MEMBERS && !room.members.contains_key(&member) {
-            return Err(Refusal::RoomIsFull);
-        }
-        let is_new = room.members.insert(member, person).is_none();
-        room.empty_since = None;
+        let (person, is_new) = room.enter(member, person)?;
         state.is_list_changed |= is_new;
-        Ok(is_new)
+        Ok((person, is_new))
     }
 
     /// Removes a member from a room.
-    pub(super) fn leave(&self, room: &str, member: u64, now: Instant) {
+    pub(super) fn leave(&self, room: &str, member: Member, now: Instant) {
         self.lock().leave(room, member, now);
     }
 
     /// Removes a member from the room that it is in, and returns the room.
-    pub(super) fn leave_all(&self, member: u64, now: Instant) -> Option<String> {
+    pub(super) fn leave_all(&self, member: Member, now: Instant) -> Option<String> {
         let mut state = self.lock();
-        let (name, _) = state.rooms.iter().find(|(_, room)| room.members.contains_key(&member))?;
+        let (name, _) = state.rooms.iter().find(|(_, room)| room.members.contains_key(&member.number))?;
         let name = name.clone();
         state.leave(&name, member, now);
         Some(name)
     }
 
-    /// Changes the name under which a member is shown, and returns whether it is another one.
-    pub(super) fn rename(&self, room: &str, member: u64, person: &Person) -> bool {
+    /// Changes the name under which a member is shown, and returns whether it is another one. Refuses a name that looks
+    /// like that of somebody else in the room.
+    pub(super) fn rename(&self, room: &str, member: Member, person: &Person) -> Result<bool, Refusal> {
         let mut state = self.lock();
-        let shown = state.rooms.get_mut(room).and_then(|room| room.members.get_mut(&member));
-        match shown {
-            Some(shown) if shown != person => {
-                shown.clone_from(person);
-                true
-            }
-            _ => false,
-        }
+        state.rooms.get_mut(room).map_or(Ok(false), |room| room.rename(member, person))
     }
 
     /// Keeps a message. If the same person has sent the same id to the room before, returns that message and `false`.
@@ -255,9 +242,9 @@ impl Rooms {
 }
 
 impl State {
-    fn leave(&mut self, name: &str, member: u64, now: Instant) {
+    fn leave(&mut self, name: &str, member: Member, now: Instant) {
         let Some(room) = self.rooms.get_mut(name) else { return };
-        self.is_list_changed |= room.members.remove(&member).is_some();
+        self.is_list_changed |= room.members.remove(&member.number).is_some();
         if room.members.is_empty() && !PERMANENT.contains(&name) {
             room.empty_since.get_or_insert(now);
         }
@@ -299,26 +286,6 @@ impl State {
                 self.picture_bytes -= picture.data.len();
             }
         }
-    }
-}
-
-impl Room {
-    fn count(&self) -> usize {
-        self.members.values().map(|person| &person.id).collect::<BTreeSet<_>>().len()
-    }
-
-    fn people(&self) -> Vec<Person> {
-        // The first connection of a person gives the name. By name, so that the list does not jump.
-        let mut members: Vec<_> = self.members.iter().collect();
-        members.sort_unstable_by_key(|(member, _)| **member);
-        let mut seen = BTreeSet::new();
-        let mut people: Vec<_> = members
-            .into_iter()
-            .map(|(_, person)| person.clone())
-            .filter(|person| seen.insert(person.id.clone()))
-            .collect();
-        people.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-        people
     }
 }
 

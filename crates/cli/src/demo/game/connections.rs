@@ -10,7 +10,7 @@ use tidewire::server::{ClientNetwork, Namespace};
 use tidewire::ws::{PreparedMessage, Sender};
 use tokio::time::MissedTickBehavior;
 
-use super::super::text::single_line;
+use super::super::text::visible_name;
 use super::protocol;
 use super::world::{Input, TICKS_PER_SECOND, World};
 
@@ -21,7 +21,7 @@ const TICKS_PER_ROSTER: u32 = TICKS_PER_SECOND / 2;
 const MAX_CONNECTIONS: usize = 512;
 /// The connections of one address: a quarter, so that others find room.
 const MAX_CONNECTIONS_OF_ADDRESS: usize = MAX_CONNECTIONS / 4;
-/// A longer name is left out, as is one that shows nothing: the boat has a number then.
+/// A longer name is left out, as is one with characters that names do not have: the boat has a number then.
 pub(super) const MAX_NAME_CHARACTERS: usize = 16;
 
 /// The world and everybody who is connected to it.
@@ -182,7 +182,7 @@ pub(super) struct ConnectionHandle {
 impl ConnectionHandle {
     /// Returns the id of the boat, or `None` if all places are taken.
     pub(super) fn join(&self, key: u64, name: &str, steers: bool) -> Option<u8> {
-        let name = single_line(name, MAX_NAME_CHARACTERS).unwrap_or_default();
+        let name = visible_name(name, MAX_NAME_CHARACTERS).unwrap_or_default();
         let mut state = self.game.lock();
         // A connection has one boat: one that joins with a new key gives up the boat of the former key first.
         let connection = state.connections.get_mut(&self.id)?;
