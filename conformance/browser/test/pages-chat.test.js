@@ -57,6 +57,35 @@ describePage("the chat", (pages) => {
     await statusIs(ann, "transport", "polling");
   });
 
+  it("sends an animation as a still picture, and frees a picture that it does not show any more", async () => {
+    const [ann, ben] = await Promise.all([enter("films"), enter("films")]);
+    // One frame is enough: a GIF may be animated, and the server takes none.
+    const gif = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7";
+    await ann.evaluate((gif) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.items.add(new File([Uint8Array.from(atob(gif), (c) => c.charCodeAt())], "film", { type: "image/gif" }));
+      document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+    }, gif);
+    await ann.locator(".message[data-state=sent] img").waitFor();
+    assert.equal((await picture(ben)).width, 1);
+    const freed = await ann.evaluate(async () => {
+      const { src } = document.querySelector(".frame img");
+      const freed = new Promise((resolve) => {
+        const { revokeObjectURL } = URL;
+        URL.revokeObjectURL = (url) => (revokeObjectURL.call(URL, url), url === src && resolve(true));
+      });
+      // The page shows 200 messages of a room, also those that the server has refused.
+      const text = document.getElementById("text");
+      for (let number = 1; number <= 200; number++) {
+        text.value = `message ${number}.`;
+        text.form.requestSubmit();
+      }
+      return freed;
+    });
+    assert.ok(freed);
+    assert.equal(await ann.locator(".frame img").count(), 0);
+  });
+
   it("tells people apart whose names look the same, and refuses names that show nothing", async () => {
     const [ann, ben] = await Promise.all([enter("names"), enter("names")]);
     await rename(ann, "Kim");

@@ -226,9 +226,9 @@ export class View {
     while (list.childElementCount > MAX_SHOWN) {
       const oldest = list.firstElementChild as HTMLElement;
       for (const [key, other] of rows) if (other === oldest) rows.delete(key);
+      oldest.remove();
       const source = oldest.querySelector("img")?.src;
       if (source) URL.revokeObjectURL(source);
-      oldest.remove();
       group(list.firstElementChild);
     }
     if (room === this.#room && isAtEnd) this.#toEnd();
@@ -241,11 +241,15 @@ export class View {
     frame.style.setProperty("--ratio", `${width / height}`);
     const fill = async (): Promise<void> => {
       try {
+        const picture = await load();
+        if (!frame.closest(".messages")) return; // The row is not shown any more, and nobody would free the picture.
         const image = make("img");
         image.alt = `Picture from ${from.name}`;
         image.width = width;
         image.height = height;
-        image.src = URL.createObjectURL(await load());
+        image.decoding = "async";
+        image.loading = "lazy"; // It is decoded when it comes near.
+        image.src = URL.createObjectURL(picture);
         frame.replaceChildren(image);
       } catch {
         const again = make("button", "", "Load the picture");

@@ -27,8 +27,10 @@ pub(super) const MAX_MEMBERS_OF_ADDRESS: usize = MAX_MEMBERS / 4;
 pub(super) const MAX_MESSAGES: usize = 50;
 /// The bytes of one picture.
 pub(super) const MAX_PICTURE_BYTES: usize = 512 * 1024;
-/// The width and the height of a picture: few bytes can describe one that fills the memory of everyone who looks at it.
+/// The width and the height of a picture.
 pub(super) const MAX_PICTURE_SIDE: usize = 4_096;
+/// The pixels of a picture. A browser needs four bytes for each, and few bytes can describe many of them.
+pub(super) const MAX_PICTURE_PIXELS: usize = 4 * 1024 * 1024;
 /// The bytes of the pictures that all rooms keep together. The oldest ones are dropped, their messages stay.
 pub(super) const MAX_KEPT_PICTURE_BYTES: usize = 8 * 1024 * 1024;
 /// How long a room exists without people. Longer than the session of a client that has lost its connection.
@@ -52,6 +54,7 @@ pub(super) enum Refusal {
     TooFast,
     TooManyPictures,
     PictureTooLarge,
+    Animated,
     NotAPicture,
     NoPicture,
 }
@@ -77,8 +80,11 @@ impl fmt::Display for Refusal {
             Self::NotInRoom => "You are not in this room.",
             Self::TooFast => TOO_FAST,
             Self::TooManyPictures => "Too many pictures. Wait a minute.",
-            Self::PictureTooLarge => "A picture has at most 512 KiB, and 4,096 pixels in width and height.",
-            Self::NotAPicture => "This is no PNG, JPEG, WebP or GIF picture.",
+            Self::PictureTooLarge => {
+                "A picture has at most 512 KiB, 4 megapixels, and 4,096 pixels in width and height."
+            }
+            Self::Animated => "A picture must not be animated.",
+            Self::NotAPicture => "This is no PNG, JPEG or WebP picture.",
             Self::NoPicture => "This picture is not kept any more.",
         })
     }
