@@ -53,7 +53,7 @@ async function bundled(entry, format) {
   return outputFiles[0].text;
 }
 
-/** Returns what an example needs beside its two main files: TypeScript, and then Rust, as `files.rs` serves them. */
+/** Returns what an example needs beside its main files: of the page, and then Rust, as `files.rs` serves them. */
 async function sourcesOf(name) {
   const list = async (directory, extension) => {
     const names = await readdir(directory, { recursive: true }).catch(() => []); // A small server is one file.
@@ -68,7 +68,7 @@ async function sourcesOf(name) {
   const shared = (await list(join(root, "src/shared"), ".ts"))
     .filter((file) => imported.some((text) => text.includes(`"../shared/${basename(file, ".ts")}.js"`)))
     .map((file) => `shared/${file}`);
-  return [...shared, ...scripts.map((file) => `${name}/${file}`), ...modules, ...others];
+  return ["shared/page.html", "shared/base.css", ...shared, ...scripts.map((file) => `${name}/${file}`), ...modules, ...others];
 }
 
 function link({ path, title }, isCurrent) {

@@ -25,6 +25,22 @@ describePage("the home page", (pages) => {
     assert.match(await line.getAttribute("aria-label"), /^last minute: [\d.]+ \/s to [\d.]+ \/s$/);
   });
 
+  it("links the source of each page, which is text", async () => {
+    const page = await pages.open("/");
+    const paths = await page.locator(".site-nav a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+    for (const path of paths) {
+      const html = await (await fetch(pages.origin + path)).text();
+      const sources = [...html.matchAll(/"(\/pages\/source\/[^"]+)"/g)].map(([, source]) => source);
+      const kinds = [".html", ".css", ".ts", ".rs"].filter((kind) => sources.some((source) => source.endsWith(kind)));
+      assert.equal(kinds.length, 4, `${path}: ${sources}`);
+      for (const source of sources) {
+        const response = await fetch(pages.origin + source);
+        assert.deepEqual([response.status, response.headers.get("content-type")], [200, "text/plain; charset=utf-8"], source);
+        assert.ok((await response.text()).length > 100, source);
+      }
+    }
+  });
+
   it("offers programs that run", async () => {
     const page = await pages.open("/", { permissions: ["clipboard-read", "clipboard-write"] });
     let before = "";

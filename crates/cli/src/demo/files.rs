@@ -23,6 +23,14 @@ macro_rules! page {
                 file(STYLE, include_str!(concat!("../../../../web/pages/dist/", $name, ".css"))),
             )
             .route(
+                concat!("/pages/source/", $name, ".html"),
+                file(TEXT, include_str!(concat!("../../../../web/pages/src/", $name, "/", $name, ".html"))),
+            )
+            .route(
+                concat!("/pages/source/", $name, ".css"),
+                file(TEXT, include_str!(concat!("../../../../web/pages/src/", $name, "/", $name, ".css"))),
+            )
+            .route(
                 concat!("/pages/source/", $name, ".ts"),
                 file(TEXT, include_str!(concat!("../../../../web/pages/src/", $name, "/", $name, ".ts"))),
             )
@@ -30,7 +38,7 @@ macro_rules! page {
     };
 }
 
-/// What the two main files of the pages import. `web/pages/build.js` lists them in each page.
+/// What the main files of the pages need. `web/pages/build.js` lists them in each page.
 macro_rules! sources {
     ($router:ident, $directory:literal, $($path:literal),+ $(,)?) => {
         $router$(.route(concat!("/pages/source/", $path), file(TEXT, include_str!(concat!($directory, $path)))))+
@@ -81,10 +89,12 @@ pub(super) fn router() -> Router {
         "tracking/lists.ts",
         "tracking/map.ts",
         "shared/answers.ts",
+        "shared/base.css",
         "shared/connection.ts",
         "shared/dom.ts",
         "shared/drawing.ts",
         "shared/figures.ts",
+        "shared/page.html",
         "shared/storage.ts",
     );
     sources!(
