@@ -141,6 +141,13 @@ impl<A: Application> Engine<A> {
         self.0.registry.len()
     }
 
+    /// Returns the number of bytes that are queued for the clients of all sessions and not yet written. The time that this
+    /// takes grows with the number of sessions.
+    #[must_use]
+    pub fn buffered_amount(&self) -> usize {
+        self.0.registry.buffered()
+    }
+
     /// Handles one HTTP request.
     ///
     /// The request takes effect when this method is called, even if the future is never polled. The exception is a

@@ -51,6 +51,14 @@ impl Registry {
         }
     }
 
+    /// Returns the number of bytes that are queued for all sessions.
+    pub(crate) fn buffered(&self) -> usize {
+        let in_shard = |shard: &Mutex<FxHashMap<_, Session>>| -> usize {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).values().map(Session::buffered).sum()
+        };
+        self.shards.iter().map(in_shard).sum()
+    }
+
     /// Returns every session.
     pub(crate) fn all(&self) -> Vec<Session> {
         self.shards

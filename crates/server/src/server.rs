@@ -146,6 +146,14 @@ impl Server {
         self.0.session_count()
     }
 
+    /// Returns the number of bytes that are queued for all connections and not yet written, see
+    /// [`Socket::buffered_amount`]. The time that this takes grows with the number of connections: a program that reports
+    /// its figures calls it once in a while.
+    #[must_use]
+    pub fn buffered_amount(&self) -> usize {
+        self.0.buffered_amount()
+    }
+
     /// Returns how often an event was not simply queued, in all namespaces, because the connection of its receiver was
     /// behind.
     #[must_use]

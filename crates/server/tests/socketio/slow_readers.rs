@@ -53,6 +53,18 @@ async fn try_emit_returns_an_error_if_the_buffer_is_full_and_the_client_stays() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_server_knows_how_much_is_queued_for_all_its_clients() {
+    let (io, _program, mut client, socket) = slow().await;
+    assert_eq!(io.buffered_amount(), 0);
+    let sent = fill(&socket).await;
+    assert!((LIMIT - 2_000..=LIMIT).contains(&io.buffered_amount()), "{}", io.buffered_amount());
+    for number in 0..sent {
+        client.expect(&event(number)).await;
+    }
+    until(|| io.buffered_amount() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn emit_wait_goes_on_when_the_client_reads() {
     let (_io, _program, mut client, socket) = slow().await;
     let mut sending = tokio::spawn(async move {
