@@ -76,6 +76,8 @@ pub(super) struct Sample {
     pub handler_time: Option<f64>,
     /// Handlers that have failed.
     pub failures: u64,
+    /// Bytes that are queued for the clients of the Socket.IO server and not yet written.
+    pub queued: usize,
     /// Events that were dropped or replaced by a later one, because their receiver reads slowly.
     pub not_sent: u64,
     /// The memory of the process in bytes, where the system tells it.
@@ -132,6 +134,7 @@ impl Figures {
             bytes_out: per_second(before.bytes_out, now.bytes_out),
             handler_time: (handlers > 0).then(|| (10.0 * handler_time / handlers as f64).round() / 10.0),
             failures: now.failures - before.failures,
+            queued: io.buffered_amount(),
             not_sent: now.not_sent - before.not_sent,
             memory: memory(),
         }
@@ -215,6 +218,7 @@ mod tests {
         let numbers =
             (sample.polling, sample.web_socket, sample.raw_web_socket, sample.sockets, sample.rooms);
         assert_eq!(numbers, (0, 0, 0, 0, 0));
+        assert_eq!((sample.queued, sample.not_sent), (0, 0));
         assert_eq!((sample.events_in, sample.events_out, sample.handler_time), (0.0, 0.0, None));
     }
 

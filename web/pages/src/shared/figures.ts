@@ -18,6 +18,8 @@ export interface Sample {
   handlerTime: number | null;
   /** Handlers that have failed. */
   failures: number;
+  /** Bytes that are queued for the clients. */
+  queued: number;
   /** Events that were dropped or replaced because their receiver reads slowly. */
   notSent: number;
   /** Bytes, where the system tells it. */

@@ -38,6 +38,10 @@ const CHARTS: Chart[] = [
     ],
   },
   {
+    title: "Bytes queued for clients",
+    lines: [{ label: "queued", value: (sample) => sample.queued }],
+  },
+  {
     title: "Events skipped for slow readers",
     lines: [{ label: "skipped", value: (sample) => sample.notSent }],
   },
