@@ -28,9 +28,13 @@ describe("the pages", () => {
     assert.equal((await request(`${server.url}/no-such-page`)).status, 404);
   });
 
-  it("may do nothing but load files of the server and connect", async () => {
-    const { headers } = await request(server.url);
-    assert.match(headers["content-security-policy"], /^default-src 'none'; script-src 'self'; style-src 'self';/);
+  it("may do nothing but load files of the server and connect to it, and the playground to any server", async () => {
+    for (const path of paths) {
+      const { headers } = await request(`${server.url}${path}`);
+      const policy = headers["content-security-policy"];
+      assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self';/, path);
+      assert.match(policy, path === "/playground/" ? / connect-src \*;/ : / connect-src 'self';/, path);
+    }
   });
 
   it("refuse an event without a warning in the log", async () => {

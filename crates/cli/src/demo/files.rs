@@ -5,15 +5,25 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// A file and its media type.
 #[derive(Clone, Copy)]
-struct File(&'static str, &'static str);
+struct File {
+    media_type: &'static str,
+    content: &'static str,
+    policy: &'static str,
+}
 
-/// A page: where it is, and its files.
+/// A page: where it is, its files, and its Content-Security-Policy.
 macro_rules! page {
-    ($router:ident, $path:literal, $name:literal) => {
+    ($router:ident, $path:literal, $name:literal, $policy:ident) => {
         $router
-            .route($path, file(HTML, include_str!(concat!("../../../../web/pages/dist/", $name, ".html"))))
+            .route(
+                $path,
+                get(File {
+                    media_type: HTML,
+                    content: include_str!(concat!("../../../../web/pages/dist/", $name, ".html")),
+                    policy: $policy,
+                }),
+            )
             .route(
                 concat!("/pages/", $name, ".js"),
                 file(SCRIPT, include_str!(concat!("../../../../web/pages/dist/", $name, ".js"))),
@@ -38,6 +48,17 @@ macro_rules! page {
     };
 }
 
+/// A Content-Security-Policy. `$connect` is where the page may connect to.
+macro_rules! policy {
+    ($connect:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src ",
+            $connect,
+            "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        )
+    };
+}
+
 /// What the main files of the pages need. `web/pages/build.js` lists them in each page.
 macro_rules! sources {
     ($router:ident, $directory:literal, $($path:literal),+ $(,)?) => {
@@ -56,11 +77,11 @@ pub(super) fn router() -> Router {
     let router = Router::new()
         .route("/pages/theme.js", file(SCRIPT, include_str!("../../../../web/pages/dist/theme.js")))
         .route("/pages/icon.svg", file(SVG, include_str!("../../../../web/pages/src/shared/icon.svg")));
-    let router = page!(router, "/", "home");
-    let router = page!(router, "/chat/", "chat");
-    let router = page!(router, "/tracking/", "tracking");
-    let router = page!(router, "/game/", "game");
-    let router = page!(router, "/playground/", "playground");
+    let router = page!(router, "/", "home", POLICY);
+    let router = page!(router, "/chat/", "chat", POLICY);
+    let router = page!(router, "/tracking/", "tracking", POLICY);
+    let router = page!(router, "/game/", "game", POLICY);
+    let router = page!(router, "/playground/", "playground", PLAYGROUND_POLICY);
     let router = sources!(
         router,
         "../../../../web/pages/src/",
@@ -123,16 +144,16 @@ pub(super) fn router() -> Router {
 }
 
 fn file(media_type: &'static str, content: &'static str) -> axum::routing::MethodRouter {
-    get(async move || File(media_type, content))
+    get(File { media_type, content, policy: POLICY })
 }
 
 impl IntoResponse for File {
     fn into_response(self) -> Response {
-        let Self(media_type, content) = self;
+        let Self { media_type, content, policy } = self;
         let headers: [(HeaderName, HeaderValue); 5] = [
             (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
             (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
             (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         ];
@@ -140,7 +161,8 @@ impl IntoResponse for File {
     }
 }
 
-/// The pages load files of this server only, and run no text that a visitor has written. The playground connects to any
-/// server.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
-                      connect-src *; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The pages load files of this server only, connect to it only, and run no text that a visitor has written.
+const POLICY: &str = policy!("'self'");
+
+/// The playground connects to any server.
+const PLAYGROUND_POLICY: &str = policy!("*");
