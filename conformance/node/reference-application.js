@@ -22,7 +22,10 @@ const httpServer = createServer((request, response) => {
   }
 });
 
-const echo = new WebSocketServer({ noServer: true });
+const echo = new WebSocketServer({
+  noServer: true,
+  perMessageDeflate: { serverNoContextTakeover: true, clientNoContextTakeover: true },
+});
 echo.on("connection", (socket) => {
   socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
   socket.on("error", () => {}); // `ws` has already sent a close frame with the error
