@@ -1,4 +1,4 @@
-// Headless Chromium, and a site that serves the test pages. Its origin differs from the servers under test.
+// A headless browser, and a site that serves the test pages. Its origin differs from the servers under test.
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { createServer } from "node:http";
@@ -7,23 +7,28 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { after, afterEach, before } from "node:test";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
 import { within } from "../../node/support/wait.js";
 import { startAll } from "./start.js";
 
-// Only the loopback network is available here. The flags for networking, updates and sync keep Chromium from
-// using another.
-export const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  // The certificates are self-signed.
-  "--ignore-certificate-errors",
-];
+/** How to drive each browser. `TIDEWIRE_BROWSER` selects one. */
+const DRIVERS = { chromium: "./chromium.js" };
+
+const name = process.env.TIDEWIRE_BROWSER || "chromium";
+assert.ok(name in DRIVERS, `TIDEWIRE_BROWSER is "${name}", but must be one of: ${Object.keys(DRIVERS).join(", ")}`);
+const driver = await import(DRIVERS[name]);
+
+/**
+ * What the browser reports about requests that fail. Each is a list of patterns, one for each message:
+ *
+ * - `noServer`: no server listens, or it has ended the connection.
+ * - `status(code)`: the response has this status.
+ * - `webSocket(status)`: a WebSocket does not open; the response had this status, if it is given.
+ * - `blockedByCors(origin)`: the server does not allow pages of this origin to read the response.
+ */
+export const { FAILURES } = driver;
+
+/** The property `extensions` of a WebSocket that is compressed and keeps no context. */
+export const { COMPRESSED } = driver;
 
 const OFFICIAL = dirname(createRequire(import.meta.url).resolve("socket.io-client/package.json"));
 const BUNDLES = {
@@ -53,14 +58,14 @@ class Context {
   #open = new Set();
   #spare = [];
   #errors = [];
-  #tolerated;
+  #tolerated = [];
   #news = new EventEmitter();
 
   async start() {
-    const executablePath = process.env.TIDEWIRE_CHROMIUM;
-    assert.ok(executablePath, "TIDEWIRE_CHROMIUM names no browser: run the suite by `cargo xtask test --stage browser`");
+    const program = process.env[driver.VARIABLE];
+    assert.ok(program, `${driver.VARIABLE} names no browser: run the suite by \`cargo xtask test --stage browser\``);
     [this.#browser, this.#site] = await startAll(
-      [chromium.launch({ executablePath, headless: true, args: FLAGS }), (browser) => browser.close()],
+      [driver.launch(program), (browser) => browser.close()],
       [startSite(), (site) => site.close()],
     );
   }
@@ -75,34 +80,28 @@ class Context {
     return `http://localhost:${this.#site.address().port}`;
   }
 
-  /** Opens a page with a client in it. Reuses the tab of an earlier test, because a new one takes a second. */
+  /** Opens a page with a client in it. */
   async open(client = CLIENTS[0]) {
-    const page = this.#spare.pop() ?? (await this.#make());
+    return this.openUrl(`${this.origin}/${client}`);
+  }
+
+  /** Opens a page of a server. Reuses the tab of an earlier test, because a new one takes a second. */
+  async openUrl(url) {
+    const page = this.#spare.pop() ?? (await Page.make(this.#browser, (error) => this.#report(error)));
     this.#open.add(page);
-    await page.load(`${this.origin}/${client}`);
+    await page.load(url);
     return page;
   }
 
   /**
    * Opens a page of the binary that runs nothing by itself, and adds the official client and the functions of
-   * `in-page.js`. The page's Content-Security-Policy, which would allow neither, does not hold.
+   * `in-page.js`.
    */
   async openAt(origin) {
-    const page = this.#spare.pop() ?? (await this.#make());
-    this.#open.add(page);
-    await page.load(`${origin}/pages/source/home.ts`);
+    const page = await this.openUrl(`${origin}/pages/source/home.ts`);
     await page.use(CLIENTS[0]);
     await page.addScript(IN_PAGE);
     return page;
-  }
-
-  async #make() {
-    const page = await this.#browser.newPage({ bypassCSP: true });
-    page.on("console", (message) => message.type() === "error" && this.#report(message.text()));
-    page.on("pageerror", (error) => this.#report(String(error)));
-    const network = await page.context().newCDPSession(page);
-    await network.send("Network.enable");
-    return new Page(page, network);
   }
 
   #report(error) {
@@ -110,21 +109,22 @@ class Context {
     this.#news.emit("error reported");
   }
 
-  /** Waits for an error that the browser must report in this test. Any other error fails the test. */
-  reports(pattern) {
-    const found = async () => {
-      for (;;) {
-        const index = this.#errors.findIndex((error) => pattern.test(error));
-        if (index >= 0) return this.#errors.splice(index, 1);
-        await once(this.#news, "error reported");
-      }
-    };
-    return within(8_000, `an error of the browser like ${pattern}`, found());
+  /** Waits for what the browser must report in this test, one of `FAILURES`. Any other error fails the test. */
+  async reports(failure) {
+    for (const pattern of failure) await within(8_000, `an error of the browser like ${pattern}`, this.#reported(pattern));
   }
 
-  /** Allows errors that match `pattern` in this test, any number of times. */
-  tolerate(pattern) {
-    this.#tolerated = pattern;
+  async #reported(pattern) {
+    for (;;) {
+      const index = this.#errors.findIndex((error) => pattern.test(error));
+      if (index >= 0) return this.#errors.splice(index, 1);
+      await once(this.#news, "error reported");
+    }
+  }
+
+  /** Allows `failures` in this test, any number of times. */
+  tolerate(...failures) {
+    this.#tolerated.push(...failures.flat());
   }
 
   async endOfTest() {
@@ -132,35 +132,36 @@ class Context {
     this.#open.clear();
     await Promise.all(pages.map((page) => page.leave())); // closes its connections
     this.#spare.push(...pages);
-    const tolerated = this.#tolerated;
-    this.#tolerated = undefined;
-    const errors = this.#errors.splice(0).filter((error) => !tolerated?.test(error));
+    const tolerated = this.#tolerated.splice(0);
+    const errors = this.#errors.splice(0).filter((error) => !tolerated.some((pattern) => pattern.test(error)));
     assert.deepEqual(errors, [], "the browser reported errors");
   }
 }
 
 class Page {
-  #page;
+  #tab;
   #requests = [];
-  #protocols = new Set();
   #handshakes = [];
 
-  constructor(page, network) {
-    this.#page = page;
-    page.on("request", (request) => this.#requests.push(request.url()));
-    page.on("websocket", (socket) => this.#requests.push(socket.url()));
-    network.on("Network.responseReceived", ({ response }) => this.#protocols.add(response.protocol));
-    network.on("Network.webSocketHandshakeResponseReceived", ({ response }) => this.#handshakes.push(response.status));
+  static async make(browser, error) {
+    const page = new Page();
+    const seen = {
+      error,
+      request: (url) => page.#requests.push(url),
+      handshake: (status) => page.#handshakes.push(status),
+    };
+    page.#tab = await driver.openTab(browser, seen);
+    return page;
   }
 
   async load(url) {
     for (const seen of [this.#requests, this.#handshakes]) seen.length = 0;
-    this.#protocols.clear();
-    await this.#page.goto(url);
+    await this.#tab.goto(url);
   }
 
-  addScript(path) {
-    return this.#page.addScriptTag({ path });
+  /** Runs a script of these tests, also if the Content-Security-Policy of the page allows none. */
+  async addScript(path) {
+    await this.#tab.evaluate(await readFile(path, "utf8"));
   }
 
   /** Loads a client into a page that came without one, or with another one. */
@@ -169,8 +170,9 @@ class Page {
   }
 
   /** The HTTP versions of the responses, as browsers name them: `h2`, `http/1.1`. */
-  get protocols() {
-    return [...this.#protocols].sort();
+  async protocols() {
+    const seen = await this.run(() => performance.getEntries().map(({ nextHopProtocol }) => nextHopProtocol));
+    return [...new Set(seen.filter(Boolean))].sort();
   }
 
   /** The status of each WebSocket handshake: 101 for an upgrade, 200 for an extended CONNECT (RFC 8441). */
@@ -179,20 +181,28 @@ class Page {
   }
 
   leave() {
-    return this.#page.goto("about:blank");
+    return this.#tab.goto("about:blank");
   }
 
   close() {
-    return this.#page.close();
+    return this.#tab.close();
   }
 
   get closed() {
-    return this.#page.isClosed();
+    return this.#tab.isClosed();
   }
 
   /** Runs a function in the page. It can use `io` and the functions of `in-page.js`. */
   run(test, argument) {
-    return within(30_000, "the page", this.#page.evaluate(test, argument));
+    return within(30_000, "the page", this.#tab.evaluate(test, argument));
+  }
+
+  /** Waits until a function that runs in the page returns true. */
+  async until(condition) {
+    const become = async () => {
+      while (!(await this.#tab.evaluate(condition))) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    await within(30_000, `the page, until ${condition}`, become());
   }
 
   /**
@@ -200,7 +210,7 @@ class Page {
    * `connect` of `in-page.js`.
    */
   async connect(url, transport, options = {}) {
-    const attempt = this.#page.evaluateHandle((given) => connect(...given), [url, transport, options]);
+    const attempt = this.#tab.evaluateHandle((given) => connect(...given), [url, transport, options]);
     return new Client(await within(30_000, `a client over ${transport}`, attempt));
   }
 

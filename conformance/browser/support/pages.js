@@ -14,7 +14,7 @@ import { createRequire } from "node:module";
 import { after, afterEach, before, describe } from "node:test";
 import { chromium } from "playwright-core";
 import { startApplication } from "../../node/support/server.js";
-import { FLAGS } from "./browser.js";
+import { FLAGS } from "./chromium.js";
 import { startAll } from "./start.js";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");

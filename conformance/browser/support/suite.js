@@ -1,7 +1,7 @@
 // Building blocks of test files.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { CLIENTS } from "./browser.js";
+import { CLIENTS, FAILURES } from "./browser.js";
 
 export const TRANSPORTS = ["polling", "websocket", "polling, then upgraded"];
 
@@ -28,7 +28,7 @@ export function overEachTransport(browser, server, library, name, test, expected
   for (const transport of transports) {
     it(`${name}, over ${transport}`, async () => {
       // If a client ends a session that the server is ending too, its last request is refused.
-      browser.tolerate(/status of 400/);
+      browser.tolerate(FAILURES.status(400));
       const client = await (await browser.open(library)).connect(server.url, transport);
       assert.deepEqual(await client.run(test), expected);
     });

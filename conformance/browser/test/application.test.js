@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { startApplication, startConformanceServer } from "../../node/support/server.js";
 import { describeOurs } from "../../node/support/suite.js";
-import { browserForTests } from "../support/browser.js";
+import { browserForTests, FAILURES } from "../support/browser.js";
 import { overEachClient, serverForTests, TRANSPORTS } from "../support/suite.js";
 
 const browser = browserForTests();
@@ -50,7 +50,7 @@ overEachClient((library) => {
       it(`finds its way back over ${transport}`, async () => {
         // `net::ERR_`: connection attempts while no server runs. `400`: a client whose poll failed still sends its close
         // packet by POST, perhaps to a new server that does not know the session.
-        browser.tolerate(/net::ERR_|status of 400/);
+        browser.tolerate(FAILURES.noServer, FAILURES.status(400));
         server = await startApplication();
         const listen = `127.0.0.1:${server.port}`;
         const page = await browser.open(library);
@@ -104,7 +104,7 @@ describeOurs("the client that the binary contains", () => {
   }
 
   it("defines `io` in a page without modules", async () => {
-    browser.tolerate(/404/); // the page's icon
+    browser.tolerate(FAILURES.status(404)); // the page's icon
     const page = await browser.openAt(application.url);
     const connected = await page.run(async () => {
       delete window.io;

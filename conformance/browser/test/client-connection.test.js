@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startConformanceServer } from "../../node/support/server.js";
-import { browserForTests } from "../support/browser.js";
+import { browserForTests, FAILURES } from "../support/browser.js";
 import { overEachClient, overEachTransport, serverForTests, TRANSPORTS } from "../support/suite.js";
 
 const browser = browserForTests();
@@ -40,7 +40,7 @@ overEachClient((library) => {
 
     for (const transport of TRANSPORTS) {
       it(`follows when the network is lost, and the client comes back, over ${transport}`, async () => {
-        browser.tolerate(/net::ERR_|status of 400/);
+        browser.tolerate(FAILURES.noServer, FAILURES.status(400));
         const options = { reconnection: true, reconnectionDelay: 10 };
         const client = await (await browser.open(library)).connect(server.url, transport, options);
         const seen = await client.run(async (socket) => {
@@ -71,7 +71,7 @@ overEachClient((library) => {
 
   describe("a connection that fails", () => {
     it("is tried again as often as the program says, with growing delays", async () => {
-      browser.tolerate(/net::ERR_/);
+      browser.tolerate(FAILURES.noServer);
       const page = await browser.open(library);
       const seen = await page.run(async () => {
         const options = { reconnection: true, reconnectionAttempts: 2, reconnectionDelay: 5, reconnectionDelayMax: 20 };
@@ -104,7 +104,7 @@ overEachClient((library) => {
     });
 
     it("may use the next transport", async () => {
-      browser.tolerate(/WebSocket|status of/);
+      browser.tolerate(FAILURES.webSocket(), FAILURES.status(404));
       const page = await browser.open(library);
       const client = await page.run(async (url) => {
         const options = {
@@ -122,7 +122,7 @@ overEachClient((library) => {
   });
 
   it("events that are retried arrive in order, also when the connection breaks", async () => {
-    browser.tolerate(/net::ERR_|status of 400/);
+    browser.tolerate(FAILURES.noServer, FAILURES.status(400));
     const options = { retries: 10, ackTimeout: 2_000, reconnection: true, reconnectionDelay: 10 };
     const client = await (await browser.open(library)).connect(server.url, "websocket", options);
     const answers = await client.run(async (socket) => {
@@ -139,7 +139,7 @@ overEachClient((library) => {
   });
 
   it("a client whose server starts again comes back to each namespace", async () => {
-    browser.tolerate(/net::ERR_|status of 400/);
+    browser.tolerate(FAILURES.noServer, FAILURES.status(400));
     let server = await startConformanceServer();
     try {
       const listen = `127.0.0.1:${server.port}`;

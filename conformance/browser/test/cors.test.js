@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startApplication } from "../../node/support/server.js";
 import { ours } from "../../node/support/suite.js";
-import { browserForTests } from "../support/browser.js";
+import { browserForTests, FAILURES } from "../support/browser.js";
 import { serverForTests } from "../support/suite.js";
 
 const browser = browserForTests();
@@ -37,7 +37,7 @@ describe("by default", () => {
       return { status: response.status, body: await response.json() };
     }, server.url);
     assert.deepEqual(answer, { status: 400, body: { code: 1, message: "Session ID unknown" } });
-    await browser.reports(/^Failed to load resource: .* status of 400/);
+    await browser.reports(FAILURES.status(400));
   });
 });
 
@@ -58,22 +58,21 @@ describe("with --allow-origin", () => {
     it("polling is blocked by the browser", async () => {
       const error = await refusal(await browser.open(), server.url, "polling");
       assert.deepEqual(error, { message: "xhr poll error", type: "TransportError" });
-      await browser.reports(new RegExp(`from origin '${browser.origin}' has been blocked by CORS policy`));
-      await browser.reports(/net::ERR_FAILED/);
+      await browser.reports(FAILURES.blockedByCors(browser.origin));
     });
 
     // Browsers do not apply CORS to WebSockets.
     ours("a WebSocket is refused by the server", async () => {
       const error = await refusal(await browser.open(), server.url, "websocket");
       assert.deepEqual(error, { message: "websocket error", type: "TransportError" });
-      await browser.reports(/^WebSocket connection to .* failed: .* 400$/);
+      await browser.reports(FAILURES.webSocket(400));
     });
 
     ours("so is a raw WebSocket", async () => {
       const page = await browser.open();
       const code = await page.run(async (url) => (await nextEvent(new WebSocket(url), "close")).code, `${server.webSocketUrl}/ws`);
       assert.equal(code, 1006);
-      await browser.reports(/^WebSocket connection to .* failed: .* 403$/);
+      await browser.reports(FAILURES.webSocket(403));
     });
   });
 });

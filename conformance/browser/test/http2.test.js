@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { inFiles, makeCertificate } from "../../node/support/certificate.js";
 import { startApplication } from "../../node/support/server.js";
-import { browserForTests, CLIENTS } from "../support/browser.js";
+import { browserForTests, CLIENTS, COMPRESSED, FAILURES } from "../support/browser.js";
 import { TRANSPORTS } from "../support/suite.js";
 
 const certificate = makeCertificate("localhost");
@@ -17,9 +17,9 @@ describe("a page over HTTP/2", { skip: process.env.TIDEWIRE_REFERENCE === "1" &&
   beforeEach(async () => {
     server = await startApplication({ args: inFiles(certificate).args });
     url = server.url.replace("127.0.0.1", "localhost");
-    browser.tolerate(/404/); // the page's icon
+    browser.tolerate(FAILURES.status(404)); // the page's icon
     page = await browser.openAt(url);
-    assert.deepEqual(page.protocols, ["h2"]);
+    assert.deepEqual(await page.protocols(), ["h2"]);
   });
   afterEach(async () => {
     await server?.stop();
@@ -42,7 +42,7 @@ describe("a page over HTTP/2", { skip: process.env.TIDEWIRE_REFERENCE === "1" &&
     assert.deepEqual(seen, {
       equal: [true, true, true, true],
       bytes: "ArrayBuffer 0,128,255",
-      extensions: "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+      extensions: COMPRESSED,
       wasClean: true,
       code: 3001,
     });
@@ -68,7 +68,7 @@ describe("a page over HTTP/2", { skip: process.env.TIDEWIRE_REFERENCE === "1" &&
       assert.deepEqual(await answer(), ["Echo: hello"]);
       assert.equal(await client.transport(), transport === "polling" ? "polling" : "websocket");
       assert.deepEqual(page.handshakes, transport === "polling" ? [] : [200]);
-      assert.deepEqual(page.protocols, ["h2"]);
+      assert.deepEqual(await page.protocols(), ["h2"]);
     });
   }
 

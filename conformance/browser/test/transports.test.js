@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startConformanceServer } from "../../node/support/server.js";
-import { browserForTests } from "../support/browser.js";
+import { browserForTests, FAILURES } from "../support/browser.js";
 import { overEachClient, serverForTests, TRANSPORTS } from "../support/suite.js";
 
 const browser = browserForTests();
@@ -102,7 +102,7 @@ overEachClient((library) => {
       it("tells the page why it was refused, with the data, and lets it in with the right token", async () => {
         // A rejected client polls once more and closes its session at the same time. The server may receive the close
         // first.
-        browser.tolerate(/status of 400/);
+        browser.tolerate(FAILURES.status(400));
         const page = await browser.open(library);
         const error = await page.run(
           async ([url, transport]) => {
