@@ -11,7 +11,7 @@ import { within } from "../../node/support/wait.js";
 import { startAll } from "./start.js";
 
 /** How to drive each browser. `TIDEWIRE_BROWSER` selects one. */
-const DRIVERS = { chromium: "./chromium.js" };
+const DRIVERS = { chromium: "./chromium.js", firefox: "./firefox.js" };
 
 const name = process.env.TIDEWIRE_BROWSER || "chromium";
 assert.ok(name in DRIVERS, `TIDEWIRE_BROWSER is "${name}", but must be one of: ${Object.keys(DRIVERS).join(", ")}`);
@@ -23,6 +23,7 @@ const driver = await import(DRIVERS[name]);
  * - `noServer`: no server listens, or it has ended the connection.
  * - `status(code)`: the response has this status.
  * - `webSocket(status)`: a WebSocket does not open; the response had this status, if it is given.
+ * - `abandoned`: a session ends while the WebSocket of its upgrade opens. Node's server then cuts that WebSocket.
  * - `blockedByCors(origin)`: the server does not allow pages of this origin to read the response.
  */
 export const { FAILURES } = driver;

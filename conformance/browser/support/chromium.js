@@ -18,11 +18,12 @@ export const FLAGS = [
 /** The environment variable that names the program. */
 export const VARIABLE = "TIDEWIRE_CHROMIUM";
 
-/** What Chromium reports about requests that fail. */
+/** What Chromium reports about requests that fail. See `firefox.js`, which reports other things. */
 export const FAILURES = {
   noServer: [/net::ERR_/],
   status: (code) => [new RegExp(`^Failed to load resource: .* status of ${code}`)],
   webSocket: (status) => [new RegExp(`^WebSocket connection to .* failed: ${status ? `.* ${status}$` : ""}`)],
+  abandoned: [], // a warning
   blockedByCors: (origin) => [new RegExp(`from origin '${origin}' has been blocked by CORS policy`), /net::ERR_FAILED/],
 };
 

@@ -101,8 +101,8 @@ overEachClient((library) => {
 
       it("tells the page why it was refused, with the data, and lets it in with the right token", async () => {
         // A rejected client polls once more and closes its session at the same time. The server may receive the close
-        // first.
-        browser.tolerate(FAILURES.status(400));
+        // first. The upgrade may be under way.
+        browser.tolerate(FAILURES.status(400), FAILURES.abandoned);
         const page = await browser.open(library);
         const error = await page.run(
           async ([url, transport]) => {
