@@ -1,5 +1,5 @@
-//! Runs the official JavaScript clients, in Node (`conformance/node`) and in Chromium (`conformance/browser`), and the tests
-//! of our client for browsers (`web/client`) and of the pages of the binary (`web/pages`).
+//! Runs the official JavaScript clients, in Node (`conformance/node`) and in Chromium and Firefox (`conformance/browser`),
+//! and the tests of our client for browsers (`web/client`) and of the pages of the binary (`web/pages`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,10 @@ const REFERENCE_SHARDS: usize = 6;
 /// These files run for every change and belong to no shard: one file for each protocol.
 const REFERENCE_SMOKE: &[&str] =
     &["engineio-requests.test.js", "rooms.test.js", "websocket-handshake.test.js"];
+
+/// This file runs in Firefox for every change: both clients over each transport, restarts of the server, and the builds of
+/// our client that the binary contains.
+const FIREFOX_SMOKE: &str = "application.test.js";
 
 /// Runs the tests in Node against our programs, and our clients against Node's servers. Completely, our client runs
 /// against socketioxide too.
@@ -78,14 +82,44 @@ fn smoke_and(shard: Shard, files: Vec<String>) -> Vec<String> {
     chosen
 }
 
-/// Runs the tests of our client for browsers, and those in Chromium against our programs.
-pub(super) fn in_a_browser() -> Result<Tally> {
+/// Runs the tests of our client for browsers, and those in Chromium and Firefox against our programs.
+pub(super) fn in_a_browser(scope: Scope) -> Result<Tally> {
     let client = run(&mut npm(&suite("web/client")?, "test"))? + run(&mut npm(&suite("web/pages")?, "test"))?;
     suite("examples/react-chat")?; // `react-chat.test.js` builds it
     let folder = suite("conformance/browser")?;
     let chromium = apt::provided("chromium")?;
+    let programs = our_programs()?;
     let mut tests = npm(&folder, "test");
-    Ok(client + against_tidewire(tests.env("TIDEWIRE_CHROMIUM", chromium), &our_programs()?)?)
+    let in_chromium = against_tidewire(tests.env("TIDEWIRE_CHROMIUM", chromium), &programs)?;
+    Ok(client + in_chromium + in_firefox(&folder, &programs, scope)?)
+}
+
+/// Runs a smoke test in Firefox. Completely, runs all tests that need no Playwright, against our programs and against Node's
+/// own server, and opens the pages of the binary.
+fn in_firefox(folder: &Path, programs: &[Program], scope: Scope) -> Result<Tally> {
+    let firefox = apt::provided("firefox-esr")?;
+    let tests = |script, files: &[String]| {
+        let mut tests = npm(folder, script);
+        tests.env("TIDEWIRE_BROWSER", "firefox").env("TIDEWIRE_FIREFOX", &firefox);
+        tests.arg("--").args(files);
+        tests
+    };
+    match scope {
+        Scope::Shard(_) => against_tidewire(&mut tests("test", &[format!("test/{FIREFOX_SMOKE}")]), programs),
+        Scope::Full => {
+            suite("conformance/node")?; // Node's server
+            let files = test_files(folder)?.into_iter().filter(|file| !needs_playwright(file));
+            let mut files: Vec<_> = files.map(|file| format!("test/{file}")).collect();
+            let reference = run(&mut tests("reference", &files))?;
+            files.push("full/pages.js".to_owned());
+            Ok(against_tidewire(&mut tests("test", &files), programs)? + reference)
+        }
+    }
+}
+
+/// Whether a test uses a page as a visitor does. Playwright does not drive the Firefox of Debian.
+fn needs_playwright(file: &str) -> bool {
+    file.starts_with("pages-") || file == "react-chat.test.js"
 }
 
 /// Installs the packages of a suite and returns its folder.
@@ -178,6 +212,18 @@ mod tests {
             assert_eq!(times, if smoke { REFERENCE_SHARDS } else { 1 }, "{file}");
         }
         assert!(REFERENCE_SMOKE.iter().all(|smoke| files.iter().any(|file| file == smoke)));
+        Ok(())
+    }
+
+    #[test]
+    fn the_tests_that_do_not_run_in_firefox_are_those_that_use_playwright() -> Result<()> {
+        let folder = environment::root()?.join("conformance/browser");
+        let files = test_files(&folder)?;
+        for file in &files {
+            let text = fs::read_to_string(folder.join("test").join(file))?;
+            assert_eq!(needs_playwright(file), text.contains("support/pages.js"), "{file}");
+        }
+        assert!(files.iter().any(|file| file == FIREFOX_SMOKE));
         Ok(())
     }
 }

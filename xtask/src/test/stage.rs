@@ -27,7 +27,7 @@ pub(super) enum Stage {
     Instructions,
     /// The official JavaScript clients against our programs.
     Node,
-    /// The official browser client and the browser's own WebSocket, in headless Chromium.
+    /// The clients for browsers and the browser's own WebSocket, in headless Chromium and Firefox.
     Browser,
     /// Autobahn's test suite, against `/ws` of the binary and against our client.
     Autobahn,
@@ -70,7 +70,7 @@ impl Stage {
             Self::Unit => ("unit", 11 * 60, 11 * 60),
             Self::Instructions => ("instructions", 7 * 60, 7 * 60),
             Self::Node => ("node", 6 * 60, 12 * 60),
-            Self::Browser => ("browser", 5 * 60, 5 * 60),
+            Self::Browser => ("browser", 5 * 60, 15 * 60),
             Self::Autobahn => ("autobahn", 2 * 60, 60 * 60),
             Self::Reference => ("reference", 2 * 60, 5 * 60),
         };
@@ -113,7 +113,7 @@ impl Stage {
             Self::Unit => rust::unit(),
             Self::Instructions => instructions_kept(),
             Self::Node => javascript::in_node(scope),
-            Self::Browser => javascript::in_a_browser(),
+            Self::Browser => javascript::in_a_browser(scope),
             Self::Autobahn => autobahn_passed(scope),
             Self::Reference => javascript::against_the_reference(scope),
         }
