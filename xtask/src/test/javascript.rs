@@ -82,7 +82,8 @@ fn smoke_and(shard: Shard, files: Vec<String>) -> Vec<String> {
     chosen
 }
 
-/// Runs the tests of our client for browsers, and those in Chromium and Firefox against our programs.
+/// Runs the tests of our client for browsers, and those in Chromium and Firefox against our programs. Completely, also runs
+/// those that drive a client against Node's own server.
 pub(super) fn in_a_browser(scope: Scope) -> Result<Tally> {
     let client = run(&mut npm(&suite("web/client")?, "test"))? + run(&mut npm(&suite("web/pages")?, "test"))?;
     suite("examples/react-chat")?; // `react-chat.test.js` builds it
@@ -90,7 +91,13 @@ pub(super) fn in_a_browser(scope: Scope) -> Result<Tally> {
     let chromium = apt::provided("chromium")?;
     let programs = our_programs()?;
     let mut tests = npm(&folder, "test");
-    let in_chromium = against_tidewire(tests.env("TIDEWIRE_CHROMIUM", chromium), &programs)?;
+    let mut in_chromium = against_tidewire(tests.env("TIDEWIRE_CHROMIUM", &chromium), &programs)?;
+    if scope == Scope::Full {
+        suite("conformance/node")?; // Node's server
+        let mut tests = npm(&folder, "reference");
+        tests.env("TIDEWIRE_CHROMIUM", &chromium).arg("--").args(files_for_any_browser(&folder)?);
+        in_chromium = in_chromium + run(&mut tests)?;
+    }
     Ok(client + in_chromium + in_firefox(&folder, &programs, scope)?)
 }
 
@@ -107,9 +114,7 @@ fn in_firefox(folder: &Path, programs: &[Program], scope: Scope) -> Result<Tally
     match scope {
         Scope::Shard(_) => against_tidewire(&mut tests("test", &[format!("test/{FIREFOX_SMOKE}")]), programs),
         Scope::Full => {
-            suite("conformance/node")?; // Node's server
-            let files = test_files(folder)?.into_iter().filter(|file| !needs_playwright(file));
-            let mut files: Vec<_> = files.map(|file| format!("test/{file}")).collect();
+            let mut files = files_for_any_browser(folder)?;
             let reference = run(&mut tests("reference", &files))?;
             files.push("full/pages.js".to_owned());
             Ok(against_tidewire(&mut tests("test", &files), programs)? + reference)
@@ -117,9 +122,15 @@ fn in_firefox(folder: &Path, programs: &[Program], scope: Scope) -> Result<Tally
     }
 }
 
-/// Whether a test uses a page as a visitor does. Playwright does not drive the Firefox of Debian.
+/// The paths of the tests that need no Playwright.
+fn files_for_any_browser(folder: &Path) -> Result<Vec<String>> {
+    let files = test_files(folder)?.into_iter().filter(|file| !needs_playwright(file));
+    Ok(files.map(|file| format!("test/{file}")).collect())
+}
+
+/// Whether a test uses a page of the binary as a visitor does. Playwright does not drive the Firefox of Debian.
 fn needs_playwright(file: &str) -> bool {
-    file.starts_with("pages-") || file == "react-chat.test.js"
+    file.starts_with("pages-") || ["react-chat.test.js", "start.test.js"].contains(&file)
 }
 
 /// Installs the packages of a suite and returns its folder.

@@ -70,7 +70,7 @@ impl Stage {
             Self::Unit => ("unit", 11 * 60, 11 * 60),
             Self::Instructions => ("instructions", 7 * 60, 7 * 60),
             Self::Node => ("node", 6 * 60, 12 * 60),
-            Self::Browser => ("browser", 5 * 60, 15 * 60),
+            Self::Browser => ("browser", 5 * 60, 20 * 60),
             Self::Autobahn => ("autobahn", 2 * 60, 60 * 60),
             Self::Reference => ("reference", 2 * 60, 5 * 60),
         };
