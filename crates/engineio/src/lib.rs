@@ -66,8 +66,8 @@ pub use handler::{Application, Message, SessionHandler};
 pub use hooks::{ConnectionErrorHook, HeadersHook, SessionRefusedHook};
 pub use http;
 pub use net::{
-    AddressLimitError, AddressLimits, ClientAddress, ClosePace, ForwardedHeader, Http2Limits, HttpLimits,
-    HttpService, Incoming, InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress,
+    AddressLimitError, AddressLimits, ClientAddress, ClientNetwork, ClosePace, ForwardedHeader, Http2Limits,
+    HttpLimits, HttpService, Incoming, InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress,
     TrustedProxies,
 };
 #[cfg(feature = "tls")]

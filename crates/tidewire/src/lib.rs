@@ -65,12 +65,12 @@ pub mod server {
 pub mod engineio {
     pub use engineio::server::*;
     pub use engineio::{
-        AddressLimitError, AddressLimits, AllowRequest, AllowedOrigins, ClientAddress, ClosePace,
-        CloseReason, ConnectionError, ConnectionErrorHook, Cookie, CookiePriority, Cors, DeflateOptions,
-        EngineLayer, EngineService, ForwardedHeader, HeadersHook, Http2Limits, HttpCompression, HttpLimits,
-        HttpService, Incoming, InitialPacket, InvalidCookie, InvalidNetwork, InvalidOrigin, Listener,
-        MemoryBudget, Options, PeerAddress, RequestError, SameSite, SessionRefusal, SessionRefusedHook,
-        Settings, Transport, TrustedProxies, http,
+        AddressLimitError, AddressLimits, AllowRequest, AllowedOrigins, ClientAddress, ClientNetwork,
+        ClosePace, CloseReason, ConnectionError, ConnectionErrorHook, Cookie, CookiePriority, Cors,
+        DeflateOptions, EngineLayer, EngineService, ForwardedHeader, HeadersHook, Http2Limits,
+        HttpCompression, HttpLimits, HttpService, Incoming, InitialPacket, InvalidCookie, InvalidNetwork,
+        InvalidOrigin, Listener, MemoryBudget, Options, PeerAddress, RequestError, SameSite, SessionRefusal,
+        SessionRefusedHook, Settings, Transport, TrustedProxies, http,
     };
     #[cfg(feature = "tls")]
     pub use engineio::{ServerTls, ServerTlsBuilder, TlsConfigError};
