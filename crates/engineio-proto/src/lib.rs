@@ -34,7 +34,7 @@ pub use error::{CloseReason, RequestError};
 pub use framing::{Framing, LengthDelimitedPackets, ReframedPacket, Reframer};
 pub use handshake::{Handshake, HandshakeError, Transport, handshake_json, open_packet};
 pub use id::{Base64Id, SessionId};
-pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage};
+pub use message::{AttachmentEncoder, EncodedMessage, MessageEncoder, SharedMessage, StoredMessage};
 pub use message_batch::{MessageBatch, SharedBatch};
 pub use packet::{Packet, ParseError};
 pub use payload::{Payload, encode_payload};

@@ -5,6 +5,8 @@
 //! headroom in front of the text, and nothing is copied. For many receivers, each framing is made at most once, by the
 //! first receiver that needs it.
 
+mod stored;
+
 use std::any::Any;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -16,6 +18,8 @@ use crate::framing::{DataKind, Framing, MAX_FRAMING_HEADER_LEN};
 use crate::message_batch::SharedBatch;
 use crate::packet::{MESSAGE, base64_len};
 use crate::revision3;
+
+pub use stored::StoredMessage;
 
 /// Space in front of the text for the parts that are known only after the text is written: the header of a framing, the
 /// Engine.IO type, and the Socket.IO type with the number of attachments.
@@ -433,37 +437,10 @@ impl SharedMessage {
         text.len() + encoded.sum::<usize>() + (1 + attachments.len()) * MAX_FRAMING_HEADER_LEN
     }
 
-    /// Returns the size of the message in memory, in bytes, with all forms of it that have been made so far.
+    /// Returns the content of the message, for a log.
     #[must_use]
-    pub fn memory(&self) -> usize {
-        let Shared { text, attachments, websocket, length_delimited, rare, guarded, .. } = &*self.0;
-        let len = |form: &OnceLock<Bytes>| form.get().map_or(0, Bytes::len);
-        let rare =
-            rare.get().map_or(0, |rare| {
-                let RareFramings {
-                    websocket_base64,
-                    websocket_revision3,
-                    websocket_revision3_base64,
-                    converted,
-                } = &**rare;
-                let converted = converted.get().and_then(|converted| converted.result.as_ref().ok());
-                size_of::<RareFramings>()
-                    + len(websocket_base64)
-                    + len(websocket_revision3)
-                    + len(websocket_revision3_base64)
-                    + converted.map_or(0, SharedBatch::memory)
-            });
-        // The guarded forms are references to the same memory.
-        let guarded = guarded.get().map_or(0, |_| size_of::<GuardedFramings>());
-        // Two reference counts, and those of the text.
-        size_of::<Shared>()
-            + 2 * size_of::<usize>()
-            + text.len()
-            + attachments.iter().map(|data| data.len() + 2 * size_of::<Bytes>()).sum::<usize>()
-            + len(websocket)
-            + len(length_delimited)
-            + rare
-            + guarded
+    pub fn to_stored(&self) -> StoredMessage {
+        StoredMessage::new(self)
     }
 
     /// Returns whether a transport that compresses may compress the message.

@@ -132,11 +132,7 @@ impl MessageBatch {
     /// Copies the messages into new memory that many connections can share.
     #[must_use]
     pub fn to_shared(&self) -> SharedBatch {
-        SharedBatch(Arc::new(Shared {
-            packets: Bytes::copy_from_slice(&self.packets),
-            other_framings: Default::default(),
-            guarded: Default::default(),
-        }))
+        SharedBatch::new(Bytes::copy_from_slice(&self.packets))
     }
 
     fn iter(&self) -> impl Iterator<Item = (DataKind, &[u8])> {
@@ -159,12 +155,14 @@ struct Shared {
 }
 
 impl SharedBatch {
-    /// Returns the size of the messages in memory, in bytes, with all framings that have been made so far.
-    #[must_use]
-    pub fn memory(&self) -> usize {
-        let Shared { packets, other_framings, .. } = &*self.0;
-        let framings = other_framings.iter().filter_map(OnceLock::get).map(Bytes::len);
-        size_of::<Shared>() + 2 * size_of::<usize>() + packets.len() + framings.sum::<usize>()
+    /// Shares `packets`, which are in [`Framing::LengthDelimited`].
+    pub(crate) fn new(packets: Bytes) -> Self {
+        Self(Arc::new(Shared { packets, other_framings: Default::default(), guarded: Default::default() }))
+    }
+
+    /// Returns the packets, in [`Framing::LengthDelimited`].
+    pub(crate) fn packets(&self) -> &Bytes {
+        &self.0.packets
     }
 
     /// Returns the messages in this framing. Each framing is made at most once.

@@ -1,7 +1,7 @@
 //! An event that is encoded once for any number of receivers.
 
 use bytes::Bytes;
-use engineio_proto::{EncodedMessage, MessageEncoder, SharedMessage};
+use engineio_proto::{EncodedMessage, MessageEncoder, SharedMessage, StoredMessage};
 use serde::Serialize;
 
 use crate::encode;
@@ -91,6 +91,12 @@ impl EncodedEvent {
         self.json().ends_with("\"]") && !is_name_only(self.json())
     }
 
+    /// Returns the content of the event, for a log.
+    #[must_use]
+    pub fn to_stored(&self) -> StoredEvent {
+        StoredEvent(self.0.to_stored())
+    }
+
     fn with_last(&self, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let json = self.json();
         let mut extended = Vec::with_capacity(json.len() + len);
@@ -101,6 +107,32 @@ impl EncodedEvent {
         extended.push(b']');
         let extended = std::str::from_utf8(&extended).expect("JSON extended by JSON is UTF-8");
         Self(self.0.with_body(extended))
+    }
+}
+
+/// The content of an [`EncodedEvent`], without the forms of it that its receivers need. See [`StoredMessage`].
+///
+/// ```
+/// use engineio_proto::MessageEncoder;
+/// use tidewire_socketio_proto::EncodedEvent;
+///
+/// let event = EncodedEvent::encode(&mut MessageEncoder::new(), "/chat", None, "say", &("hello", 2))?;
+/// assert_eq!(event.to_stored().share().json(), event.json());
+/// # Ok::<(), tidewire_socketio_proto::EncodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct StoredEvent(StoredMessage);
+
+impl StoredEvent {
+    /// Returns the event for a receiver. This copies no content.
+    pub fn share(&mut self) -> EncodedEvent {
+        EncodedEvent(self.0.share())
+    }
+
+    /// Returns the size of the event in memory, in bytes, without `Self`. It never changes, see [`StoredMessage::memory`].
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.0.memory()
     }
 }
 

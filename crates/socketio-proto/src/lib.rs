@@ -91,7 +91,7 @@ mod value;
 pub use ack_table::AckTable;
 pub use arguments::{Arguments, RawJson};
 pub use decoder::Decoder;
-pub use encoded_event::EncodedEvent;
+pub use encoded_event::{EncodedEvent, StoredEvent};
 pub use error::{ArgumentsError, DecodeError, EncodeError};
 pub use limits::DecoderLimits;
 pub use message_pack::{MessagePackError, MessagePackParser};

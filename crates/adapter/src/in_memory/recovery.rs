@@ -155,7 +155,7 @@ impl InMemoryAdapter {
             let (last_sent, position) = state.next_receivers(assigned);
             receivers =
                 self.push_to_selected(&event, options, &mut wakers, |slot| last_sent.set(slot, &position));
-            state.push(event.into_owned(), options.clone(), assigned, host.now());
+            state.push(&event, options.clone(), assigned, host.now());
             starts_timer = needs_timer(&mut state);
         }
         drop(state);

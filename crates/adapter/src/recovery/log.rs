@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socketio_proto::EncodedEvent;
+use socketio_proto::{EncodedEvent, StoredEvent};
 use ws_proto::Time;
 
 use super::RecoveryOptions;
@@ -36,7 +36,7 @@ pub(crate) struct Log {
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The event with its offset. `None` if it was too large to be kept.
-    event: Option<EncodedEvent>,
+    event: Option<StoredEvent>,
     pub(super) options: BroadcastOptions,
     time: Time,
     bytes: usize,
@@ -104,7 +104,7 @@ impl Log {
     /// Appends an event, which has its offset. `assigned` is the offset if a message bus has assigned it.
     pub(super) fn push(
         &mut self,
-        event: EncodedEvent,
+        event: &EncodedEvent,
         options: BroadcastOptions,
         audience: Audience,
         assigned: Option<&str>,
@@ -116,8 +116,8 @@ impl Log {
             Audience::OneSocket => PrivateLog::memory(),
             Audience::Several => RoomPositions::memory(&options),
         };
-        // The event with all forms of it that were made for its receivers so far.
-        let bytes = places + Entry::memory(&options, assigned) + event.message().memory();
+        let event = event.to_stored();
+        let bytes = places + Entry::memory(&options, assigned) + event.memory();
         let assigned = self.offsets.push(assigned, position);
         let entry = Entry { event: Some(event), options, time: now, bytes, assigned };
         match audience {
@@ -193,6 +193,18 @@ impl Log {
         }
     }
 
+    /// Returns the events at these positions.
+    pub(super) fn share(&mut self, positions: &[Position]) -> Vec<EncodedEvent> {
+        positions.iter().filter_map(|at| self.get_mut(*at)?.share()).collect()
+    }
+
+    fn get_mut(&mut self, position: Position) -> Option<&mut Entry> {
+        match self.shared.binary_search_by_key(&position, |(at, _)| *at) {
+            Ok(index) => Some(&mut self.shared.get_mut(index)?.1),
+            Err(_) => self.private.get_mut(position),
+        }
+    }
+
     /// Returns the position up to which events that may have been sent to several sockets were dropped.
     pub(super) fn start(&self) -> Position {
         self.start
@@ -253,17 +265,15 @@ impl Entry {
         size_of::<(Position, Self)>() + names + offset
     }
 
-    /// Drops the event, and keeps its place, which takes `places` bytes. Returns the freed bytes: those that were counted,
-    /// because receivers may have added forms of the event since.
-    pub(super) fn empty(&mut self, places: usize) -> usize {
-        self.event = None;
-        let counted = self.bytes;
-        self.bytes = places + Self::memory(&self.options, self.assigned.as_deref());
-        counted - self.bytes
+    /// Drops the event, and keeps its place. Returns the freed bytes.
+    pub(super) fn empty(&mut self) -> usize {
+        let freed = self.event.take().map_or(0, |event| event.memory());
+        self.bytes -= freed;
+        freed
     }
 
-    pub(super) fn event(&self) -> Option<&EncodedEvent> {
-        self.event.as_ref()
+    fn share(&mut self) -> Option<EncodedEvent> {
+        self.event.as_mut().map(StoredEvent::share)
     }
 
     pub(super) fn time(&self) -> Time {

@@ -87,7 +87,7 @@ impl PrivateLog {
         let (Some(share), Some(entry)) = (self.by_room.get_mut(room), self.entries.get_mut(&position)) else {
             return;
         };
-        let freed = entry.empty(Self::memory());
+        let freed = entry.empty();
         share.bytes -= freed;
         share.start = position;
         self.bytes -= freed;
@@ -119,6 +119,10 @@ impl PrivateLog {
 
     pub(super) fn get(&self, position: Position) -> Option<&Entry> {
         self.entries.get(&position)
+    }
+
+    pub(super) fn get_mut(&mut self, position: Position) -> Option<&mut Entry> {
+        self.entries.get_mut(&position)
     }
 
     /// Returns the time of the oldest event.

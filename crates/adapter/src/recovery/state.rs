@@ -67,7 +67,7 @@ impl RecoveryState {
     /// Appends an event, which has its offset, to the log. `assigned` is the offset if a message bus has assigned it.
     pub(crate) fn push(
         &mut self,
-        event: EncodedEvent,
+        event: &EncodedEvent,
         options: BroadcastOptions,
         assigned: Option<&str>,
         now: Time,
@@ -249,7 +249,8 @@ impl RecoveryState {
             position: *position,
             offset: entry.assigned().cloned(),
         });
-        let missed = missed.into_iter().filter_map(|(_, entry)| entry.event().cloned()).collect();
+        let missed: Vec<_> = missed.into_iter().map(|(position, _)| position).collect();
+        let missed = self.log.share(&missed);
         let generation = self.sessions.resume(&session.id, last_missed).ok_or(ClaimError::UnknownSession)?;
         Ok((missed, generation))
     }

@@ -6,7 +6,7 @@ mod quiet_clients;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engineio_proto::MessageEncoder;
+use engineio_proto::{Framing, MessageEncoder};
 
 use super::*;
 use crate::cluster::{ClaimReply, Message, RequestId};
@@ -71,7 +71,7 @@ impl Test {
                 last_sent.set((*socket).into(), &position);
             }
         }
-        self.state.push(stamped, options.clone(), None, self.now);
+        self.state.push(&stamped, options.clone(), None, self.now);
         offset
     }
 
@@ -228,7 +228,7 @@ fn no_debug_form_contains_a_private_id() {
     let mut test = Test::new(|_| {});
     let generation = test.begin(1, "secret");
     let stamped = event("1").with_offset("1-0");
-    test.state.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
+    test.state.push(&stamped, BroadcastOptions::new(), Some("1-0"), test.now);
     test.suspend(1, generation);
     let session = test.claim("secret", None).unwrap();
     let moved = test.state.export("secret", test.now).unwrap();
@@ -282,7 +282,7 @@ fn a_session_whose_time_is_over_is_not_given_to_another_server() {
     let mut test = Test::new(|_| {});
     let generation = test.begin(1, "pid");
     let stamped = event("1").with_offset("1-0");
-    test.state.push(stamped, BroadcastOptions::new(), Some("1-0"), test.now);
+    test.state.push(&stamped, BroadcastOptions::new(), Some("1-0"), test.now);
     test.suspend(1, generation);
     test.now = test.now + 121 * SECOND;
     assert!(test.state.export("pid", test.now).is_none());

@@ -104,5 +104,30 @@ fn the_sizes_in_the_documentation_are_right() {
     test.suspend(1, generation);
     let KeptForRecovery { event_bytes, session_bytes, .. } = test.state.kept();
     // On a machine with 64 bits, in docs/limits.md.
-    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (363, 660));
+    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (475, 660));
+}
+
+#[test]
+fn the_log_does_not_keep_the_forms_of_an_event_that_its_receivers_need() {
+    let mut test = Test::new(|_| {});
+    let stamped = test.state.stamp(&event("1"));
+    let form_of = |event: &EncodedEvent| event.message().framed(Framing::LengthDelimited).clone();
+    for (socket, pid) in [(1, "1"), (2, "2")] {
+        let generation = test.begin(socket, pid);
+        test.suspend(socket, generation);
+    }
+    let live = form_of(&stamped);
+    test.state.push(&stamped, BroadcastOptions::new(), None, test.now);
+    drop(stamped);
+    assert!(live.is_unique(), "of those who received it at once");
+    let kept = test.state.kept().event_bytes;
+    let [first, second] = ["1", "2"].map(|pid| {
+        let session = test.claim(pid, None).unwrap();
+        test.resume(&session).unwrap().0
+    });
+    let form = form_of(&first[0]);
+    assert_eq!(form.as_ptr(), form_of(&second[0]).as_ptr(), "clients that recover at the same time share it");
+    drop((first, second));
+    assert!(form.is_unique(), "of those who recovered it");
+    assert_eq!(test.state.kept().event_bytes, kept);
 }
