@@ -5,6 +5,7 @@
 //! arguments.
 
 mod assigned;
+mod candidates;
 mod last_sent;
 mod log;
 mod memberships;
@@ -27,7 +28,7 @@ use ws_proto::Time;
 
 use crate::local_socket::LocalSocket;
 use crate::room::Room;
-pub(crate) use state::{Claim, RecoveryState, is_logged};
+pub(crate) use state::{RecoveryState, is_logged};
 
 /// The part of an [`Adapter`](crate::Adapter) that keeps sessions and a log of events. A client that reconnects in time
 /// then gets its rooms, its data and the events that it has missed.
@@ -125,7 +126,8 @@ pub struct RecoveryOptions {
     /// The maximum number of rooms that a socket has left and that its session still knows. At the limit, the oldest one
     /// is forgotten, and offsets from before that are refused. Default 64.
     pub max_left_rooms: usize,
-    /// The maximum number of events that one client gets again. Default 10,000.
+    /// The maximum number of events that one client gets again. At most twice as many are
+    /// [examined](ClaimError::TooManyToExamine) for it, because no event can be sent meanwhile. Default 10,000.
     pub max_missed_events: usize,
     /// The maximum size of these events in bytes. Default 8 MiB.
     pub max_missed_bytes: usize,
@@ -254,6 +256,10 @@ pub enum ClaimError {
     /// The client has missed more events than it may get at once.
     #[error("the client has missed too many events")]
     TooManyMissed,
+    /// More events were sent to the rooms of the session than are examined for one client: twice as many as it may get. An
+    /// event counts for each of these rooms that it was sent to, and once more for each room that it excludes.
+    #[error("too many events were sent to the rooms of the session")]
+    TooManyToExamine,
     /// A server that may have the session did not answer, could not say whether it has it, or has left the cluster.
     #[error("a server that may have the session is not available")]
     NodeLeft,
@@ -276,6 +282,7 @@ impl ClaimError {
                 | Self::Gap
                 | Self::RoomsForgotten
                 | Self::TooManyMissed
+                | Self::TooManyToExamine
         )
     }
 }

@@ -56,8 +56,9 @@ pub struct ConnectionStateRecovery {
     /// it left that room, it is not recovered. Protects against clients that join and leave rooms again and again.
     /// Default 64.
     pub max_left_rooms: usize,
-    /// The maximum number of events that one client gets again. A client that has missed more is not recovered. Protects
-    /// a client against a flood. Default 10,000.
+    /// The maximum number of events that one client gets again. A client that has missed more is not recovered, and neither
+    /// is one for which more than twice as many must be [examined](ClaimError::TooManyToExamine). Protects a client against
+    /// a flood, and the others of the namespace, which get no event meanwhile. Default 10,000.
     pub max_missed_events: usize,
     /// The maximum size of the events that one client gets again, in bytes. A client that has missed more is not recovered.
     /// If [`max_write_buffer_size`](crate::Builder::max_write_buffer_size) is less, that is the limit. Default 8 MiB.

@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
 use crate::recovery::{
-    Claim, ClaimError, Claimed, KeptForRecovery, Recovery, RecoveryOptions, RecoveryState, Resumed, Session,
+    ClaimError, Claimed, KeptForRecovery, Recovery, RecoveryOptions, RecoveryState, Resumed, Session,
     is_logged,
 };
 
@@ -67,8 +67,7 @@ impl InMemoryAdapter {
     /// ends.
     pub(crate) fn export_session(&self, pid: &str, now: Time) -> Option<MovedSession> {
         let recovery = self.recovery.get()?;
-        // The result is that of an offset that the client does not have.
-        let _ = self.end_unnoticed_connection(recovery, pid, None, now);
+        self.end_unnoticed_connection(recovery, pid, now);
         recovery.state().export(pid, now)
     }
 
@@ -100,23 +99,15 @@ impl InMemoryAdapter {
         Ok(())
     }
 
-    /// Returns the result of a claim. If a socket still uses the session, ends its connection and claims the session again.
-    fn end_unnoticed_connection(
-        &self,
-        recovery: &LocalRecovery,
-        pid: &str,
-        offset: Option<&str>,
-        now: Time,
-    ) -> Result<Claim, ClaimError> {
-        let first = recovery.state().claim(pid, offset, now);
-        let Ok(Claim::InUse { id, generation }) = first else { return first };
+    /// If a socket still uses a session, ends its connection.
+    fn end_unnoticed_connection(&self, recovery: &LocalRecovery, pid: &str, now: Time) {
+        let Some((id, generation)) = recovery.state().user(pid) else { return };
         if let Some(socket) = self.local_socket(&id)
             && socket.evict()
         {
             // Another thread may be about to do this, after the hooks of the program.
             self.suspend(&*socket, generation, now);
         }
-        recovery.state().claim(pid, offset, now)
     }
 
     /// Notes that events of a message bus may be missing here.
@@ -228,17 +219,9 @@ impl Recovery for InMemoryAdapter {
 
     fn claim(&self, pid: &str, offset: Option<&str>, now: Time, then: Claimed) {
         let recovery = self.local_recovery();
-        then(match self.end_unnoticed_connection(recovery, pid, offset, now) {
-            Ok(Claim::Session(session)) => Ok(session),
-            // It was disconnected for good, or another connection of the client was faster.
-            Ok(Claim::InUse { .. }) => Err(ClaimError::UnknownSession),
-            Err(error) => {
-                if error.ends_session() {
-                    recovery.state().end_unrecoverable(pid, offset, now);
-                }
-                Err(error)
-            }
-        });
+        self.end_unnoticed_connection(recovery, pid, now);
+        let claimed = recovery.state().claim_or_end(pid, offset, now);
+        then(claimed);
     }
 
     fn resume(&self, session: Session, socket: Arc<dyn LocalSocket>, now: Time, then: Resumed) {

@@ -7,11 +7,13 @@ use std::time::Duration;
 use socketio_proto::{EncodedEvent, StoredEvent};
 use ws_proto::Time;
 
-use super::RecoveryOptions;
 use super::assigned::AssignedOffsets;
+use super::candidates::Candidates;
+use super::memberships::{Memberships, Period};
 use super::offset::{Epoch, Position};
 use super::private_log::PrivateLog;
 use super::room_positions::RoomPositions;
+use super::{ClaimError, RecoveryOptions};
 use crate::options::BroadcastOptions;
 
 /// The recent events of a namespace. It is bounded by bytes and by time.
@@ -169,40 +171,82 @@ impl Log {
         position < self.gap
     }
 
-    /// Returns the events after a position that were sent to all sockets or to one of these rooms, with their positions.
-    /// `None` if some are not in the log any more.
-    pub(super) fn after<'r>(
+    /// Adds the events after a position that were sent to all sockets, to the socket with this id, or to a room while that
+    /// socket was in it. An error means that some are not in the log any more, or that these are too many.
+    ///
+    /// The cost depends on the number of rooms and of events for them, and not on the length of the log.
+    pub(super) fn add_sent_to(
         &self,
-        position: Position,
-        rooms: impl Iterator<Item = &'r str> + Clone,
-    ) -> Option<impl Iterator<Item = (Position, &Entry)>> {
-        if position < self.start {
-            return None;
+        id: &str,
+        rooms: &Memberships,
+        after: Position,
+        found: &mut Candidates,
+    ) -> Result<(), ClaimError> {
+        if after < self.start || after < self.private.start() {
+            return Err(ClaimError::LogTooShort);
         }
-        let mut positions = self.private.after(position, rooms.clone())?;
-        self.by_room.add_after(position, rooms, &mut positions);
-        positions.sort_unstable();
-        positions.dedup();
-        Some(positions.into_iter().filter_map(|at| Some((at, self.get(at)?))))
+        self.by_room.add_sent_to_all(after, found)?;
+        self.by_room.add_sent_to(id, after, Position::MAX, found)?;
+        self.private.add_sent_to(id, after, Position::MAX, found)?;
+        for Period { room, since, until } in rooms.periods().filter(|period| after < period.until) {
+            let after = after.max(since);
+            self.by_room.add_sent_to(room, after, until, found)?;
+            // Only the id of a socket can be the room of events for one socket.
+            if room.socket_id().is_some() {
+                self.private.add_sent_to(room, after, until, found)?;
+            }
+        }
+        Ok(())
     }
 
-    fn get(&self, position: Position) -> Option<&Entry> {
-        match self.shared.binary_search_by_key(&position, |(at, _)| *at) {
-            Ok(index) => Some(&self.shared.get(index)?.1),
-            Err(_) => self.private.get(position),
-        }
+    /// Returns the events at these positions, which are in order.
+    pub(super) fn entries(&self, positions: &[Position]) -> impl Iterator<Item = (Position, &Entry)> {
+        let mut from = 0;
+        positions.iter().filter_map(move |position| {
+            let found = self.seek(*position, from);
+            let (Ok(index) | Err(index)) = found;
+            from = index;
+            let entry = match found {
+                Ok(index) => &self.shared.get(index)?.1,
+                Err(_) => self.private.get(*position)?,
+            };
+            Some((*position, entry))
+        })
     }
 
-    /// Returns the events at these positions.
+    /// Returns the events at these positions, which are in order, for a client that has missed them.
     pub(super) fn share(&mut self, positions: &[Position]) -> Vec<EncodedEvent> {
-        positions.iter().filter_map(|at| self.get_mut(*at)?.share()).collect()
+        let mut events = Vec::with_capacity(positions.len());
+        let mut from = 0;
+        for position in positions {
+            let found = self.seek(*position, from);
+            let (Ok(index) | Err(index)) = found;
+            from = index;
+            let entry = match found {
+                Ok(index) => self.shared.get_mut(index).map(|(_, entry)| entry),
+                Err(_) => self.private.get_mut(*position),
+            };
+            events.extend(entry.and_then(Entry::share));
+        }
+        events
     }
 
-    fn get_mut(&mut self, position: Position) -> Option<&mut Entry> {
-        match self.shared.binary_search_by_key(&position, |(at, _)| *at) {
-            Ok(index) => Some(&mut self.shared.get_mut(index)?.1),
-            Err(_) => self.private.get_mut(position),
+    /// Returns the index of the shared event at a position that is not before the index `from`, or the index of the next one
+    /// if there is none. The next position is usually near: the search begins there.
+    fn seek(&self, position: Position, from: usize) -> Result<usize, usize> {
+        let is_before = |index: usize| self.shared.get(index).is_some_and(|(at, _)| *at < position);
+        let (mut low, mut width) = (from, 1);
+        while is_before(low + width - 1) {
+            low += width;
+            width *= 2;
         }
+        let mut high = low + width - 1;
+        while low < high {
+            let middle = low.midpoint(high);
+            if is_before(middle) { low = middle + 1 } else { high = middle }
+        }
+        let is_there = self.shared.get(low).is_some_and(|(at, _)| *at == position);
+        if is_there { Ok(low) } else { Err(low) }
     }
 
     /// Returns the position up to which events that may have been sent to several sockets were dropped.

@@ -25,6 +25,13 @@ pub(super) struct Exported {
     pub(super) complete_after: u64,
 }
 
+/// A time in which a socket was in a room: the events after `since`, and not after `until`, selected it.
+pub(super) struct Period<'m> {
+    pub(super) room: &'m Room,
+    pub(super) since: Position,
+    pub(super) until: Position,
+}
+
 #[derive(Debug, Clone)]
 struct Left {
     room: Room,
@@ -64,8 +71,18 @@ impl Memberships {
         position >= self.complete_after
     }
 
-    /// Returns whether the socket, which has the id `id`, was selected by an event at `position`.
-    pub(super) fn are_selected(&self, id: &str, options: &BroadcastOptions, position: Position) -> bool {
+    /// Returns the times in which the socket was in its rooms.
+    pub(super) fn periods(&self) -> impl Iterator<Item = Period<'_>> {
+        let joined =
+            self.joined.iter().map(|(room, since)| Period { room, since: *since, until: Position::MAX });
+        let left =
+            self.left.iter().map(|Left { room, since, until }| Period { room, since: *since, until: *until });
+        joined.chain(left)
+    }
+
+    /// Returns whether an event at `position`, which was sent to a room of the socket, was not for it: the socket has the id
+    /// `id`.
+    pub(super) fn are_excluded(&self, id: &str, options: &BroadcastOptions, position: Position) -> bool {
         let is_in = |room: &Room| {
             room.as_str() == id
                 || !options.private
@@ -74,7 +91,8 @@ impl Memberships {
                             left.since < position && position <= left.until && left.room == *room
                         }))
         };
-        (options.rooms.is_empty() || options.rooms.iter().any(is_in)) && !options.except.iter().any(is_in)
+        options.except.iter().any(is_in)
+            || options.private && !options.rooms.is_empty() && !options.rooms.iter().any(is_in)
     }
 
     /// Returns the rooms with their places converted.
@@ -114,16 +132,6 @@ impl Memberships {
         self.joined.keys()
     }
 
-    /// Returns the rooms that the socket is in or was in recently, each once: a client that joins and leaves a room again and
-    /// again must not cause as many searches of the log.
-    pub(super) fn recent_rooms(&self) -> impl Iterator<Item = &Room> + Clone {
-        let left = self.left.iter().map(|left| &left.room);
-        let mut left: Vec<&Room> = left.filter(|room| !self.joined.contains_key(*room)).collect();
-        left.sort_unstable();
-        left.dedup();
-        self.rooms().chain(left)
-    }
-
     /// Returns the size of the memory on the heap in bytes, with the names of the rooms.
     pub(super) fn memory(&self) -> usize {
         let entry = size_of::<(Room, Position)>() + 1;
@@ -142,22 +150,31 @@ mod tests {
         BroadcastOptions::new().to(room)
     }
 
+    /// Returns which of the events from 1 to 9 were for the members of a room.
+    fn selected(rooms: &Memberships, room: &str) -> Vec<Position> {
+        let is_in = |period: &Period<'_>, at| period.since < at && at <= period.until;
+        (1..=9)
+            .filter(|at| rooms.periods().any(|period| period.room.as_str() == room && is_in(&period, *at)))
+            .collect()
+    }
+
     #[test]
     fn a_socket_is_selected_from_when_it_joins_until_it_leaves() {
         let mut rooms = Memberships::default();
         rooms.join("a".into(), 2);
         rooms.leave(&"a".into(), 5, 0, 64);
         rooms.join("a".into(), 7);
-        let selected: Vec<_> = (1..=9).filter(|at| rooms.are_selected("id", &to("a"), *at)).collect();
-        assert_eq!(selected, [3, 4, 5, 8, 9]);
-        let except = BroadcastOptions::new().except("a");
-        let selected: Vec<_> = (1..=9).filter(|at| rooms.are_selected("id", &except, *at)).collect();
-        assert_eq!(selected, [1, 2, 6, 7]);
-        assert!(rooms.are_selected("id", &to("id"), 1), "it is always in the room of its own id");
-        assert!(!rooms.are_selected("id", &to("id").except("id"), 1));
+        assert_eq!(selected(&rooms, "a"), [3, 4, 5, 8, 9]);
+        let not_for = |options: &BroadcastOptions| -> Vec<_> {
+            (1..=9).filter(|at| rooms.are_excluded("id", options, *at)).collect()
+        };
+        assert!(not_for(&to("a")).is_empty());
+        assert_eq!(not_for(&BroadcastOptions::new().except("a")), [3, 4, 5, 8, 9]);
+        assert!(rooms.are_excluded("id", &to("a").except("id"), 1), "it is always in the room of its own id");
         let mut private = to("a");
         private.private = true;
-        assert!(!rooms.are_selected("id", &private, 3), "not for those who joined the room");
+        assert!(rooms.are_excluded("id", &private, 3), "not for those who joined the room");
+        assert!(!rooms.are_excluded("id", &private.to("id"), 3));
     }
 
     #[test]
@@ -177,21 +194,6 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_was_left_many_times_is_searched_once() {
-        let mut rooms = Memberships::default();
-        for position in [0, 10, 20] {
-            rooms.join("a".into(), position);
-            rooms.leave(&"a".into(), position + 5, 0, 64);
-        }
-        rooms.join("b".into(), 20);
-        rooms.leave(&"b".into(), 25, 0, 64);
-        rooms.join("b".into(), 30);
-        let mut recent: Vec<_> = rooms.recent_rooms().map(Room::as_str).collect();
-        recent.sort_unstable();
-        assert_eq!(recent, ["a", "b"]);
-    }
-
-    #[test]
     fn beyond_the_limit_the_oldest_room_is_forgotten() {
         let mut rooms = Memberships::default();
         for (index, room) in ["a", "b", "c", "d"].into_iter().enumerate() {
@@ -202,6 +204,7 @@ mod tests {
         assert_eq!(rooms.left.len(), 3);
         assert!(!rooms.are_known_after(4), "`a` is forgotten");
         assert!(rooms.are_known_after(5));
-        assert!(rooms.are_selected("id", &to("b"), 11));
+        let forgotten = rooms.periods().all(|period| period.room.as_str() != "a");
+        assert!(forgotten);
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use ws_proto::Time;
 
+use super::ClaimError;
 use super::assigned::AssignedOffsets;
+use super::candidates::Candidates;
 use super::log::Entry;
 use super::offset::Position;
 use crate::room::Room;
@@ -93,28 +95,25 @@ impl PrivateLog {
         self.bytes -= freed;
     }
 
-    /// Returns the positions after `position` of the events for one of these rooms, in no particular order. `None` if some are
-    /// not in the log any more.
-    pub(super) fn after<'r>(
+    /// Adds the events that were sent to the room of a socket after `after`, and not after `until`. An error means that some
+    /// of them are not in the log any more.
+    pub(super) fn add_sent_to(
         &self,
-        position: Position,
-        rooms: impl Iterator<Item = &'r str>,
-    ) -> Option<Vec<Position>> {
-        if position < self.start {
-            return None;
+        room: &str,
+        after: Position,
+        until: Position,
+        found: &mut Candidates,
+    ) -> Result<(), ClaimError> {
+        let Some(share) = self.by_room.get(room) else { return Ok(()) };
+        if after < share.start {
+            return Err(ClaimError::LogTooShort);
         }
-        let mut found = Vec::new();
-        if self.by_room.is_empty() {
-            return Some(found);
-        }
-        for share in rooms.filter_map(|room| self.by_room.get(room)) {
-            if position < share.start {
-                return None;
-            }
-            let first = share.positions.partition_point(|at| *at <= position);
-            found.extend(share.positions.range(first..));
-        }
-        Some(found)
+        found.add(&share.positions, after, until)
+    }
+
+    /// Returns the position up to which events of any socket may be missing.
+    pub(super) fn start(&self) -> Position {
+        self.start
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&Entry> {

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::ClaimError;
+use super::candidates::Candidates;
 use super::offset::Position;
 use crate::options::BroadcastOptions;
 use crate::room::Room;
@@ -58,18 +60,20 @@ impl RoomPositions {
         }
     }
 
-    /// Adds to `found` the positions after `position` of the events that were sent to all sockets or to one of `rooms`. They
-    /// are in no particular order, and some may come several times.
-    pub(super) fn add_after<'r>(
+    /// Adds the events that were sent to all sockets.
+    pub(super) fn add_sent_to_all(&self, after: Position, found: &mut Candidates) -> Result<(), ClaimError> {
+        found.add(&self.to_all, after, Position::MAX)
+    }
+
+    /// Adds the events that were sent to a room after `after`, and not after `until`.
+    pub(super) fn add_sent_to(
         &self,
-        position: Position,
-        rooms: impl Iterator<Item = &'r str>,
-        found: &mut Vec<Position>,
-    ) {
-        let lists = rooms.filter_map(|room| self.by_room.get(room)).chain([&self.to_all]);
-        for list in lists {
-            found.extend(list.range(list.partition_point(|at| *at <= position)..));
-        }
+        room: &str,
+        after: Position,
+        until: Position,
+        found: &mut Candidates,
+    ) -> Result<(), ClaimError> {
+        self.by_room.get(room).map_or(Ok(()), |positions| found.add(positions, after, until))
     }
 }
 
@@ -97,20 +101,22 @@ mod tests {
         for (options, position) in events.iter().zip(1..) {
             positions.push(options, position);
         }
-        let after = |positions: &RoomPositions, position, rooms: &[&str]| {
-            let mut found = Vec::new();
-            positions.add_after(position, rooms.iter().copied(), &mut found);
-            found.sort_unstable();
-            found.dedup();
-            found
+        let find = |positions: &RoomPositions, after, rooms: &[&str], until| {
+            let mut found = Candidates::new(100);
+            positions.add_sent_to_all(after, &mut found).unwrap();
+            for room in rooms {
+                positions.add_sent_to(room, after, until, &mut found).unwrap();
+            }
+            found.take_sorted()
         };
-        assert_eq!(after(&positions, 0, &["a", "b"]), [1, 2, 3, 4, 6]);
-        assert_eq!(after(&positions, 3, &["b", "d", "b"]), [4]);
-        assert_eq!(after(&positions, 0, &[]), [3]);
+        assert_eq!(find(&positions, 0, &["a", "b"], Position::MAX), [1, 2, 3, 4, 6]);
+        assert_eq!(find(&positions, 1, &["a", "b"], 4), [2, 3, 4]);
+        assert_eq!(find(&positions, 3, &["b", "d", "b"], Position::MAX), [4]);
+        assert_eq!(find(&positions, 0, &[], Position::MAX), [3]);
         for (options, position) in events.iter().zip(1..).take(4) {
             positions.pop(options, position);
         }
-        assert_eq!(after(&positions, 0, &["a", "b", "c"]), [5, 6]);
+        assert_eq!(find(&positions, 0, &["a", "b", "c"], Position::MAX), [5, 6]);
         for (options, position) in events.iter().zip(1..).skip(4) {
             positions.pop(options, position);
         }

@@ -3,6 +3,7 @@
 //! An adapter keeps the state in a mutex and holds it while it delivers an event, so that every receiver gets the events
 //! in the order of their offsets.
 
+mod missed;
 mod moving;
 
 use std::borrow::Cow;
@@ -12,13 +13,11 @@ use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
 use super::last_sent::{EventPosition, LastSent};
-use super::log::{Audience, Entry, Found, Log};
-use super::offset::Position;
+use super::log::{Audience, Log};
 use super::sessions::{self, Sessions, State};
 use super::{ClaimError, KeptForRecovery, RecoveryOptions, Session};
 use crate::local_socket::LocalSocket;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
-use crate::room::Room;
 use crate::room_change::RoomChange;
 
 /// The log of a namespace and its sessions.
@@ -35,17 +34,6 @@ pub(crate) struct RecoveryState {
 /// The number of events and sessions that one call of [`RecoveryState::handle_timeout`] drops at most. This takes some
 /// hundred microseconds, and no event of the namespace can be sent meanwhile.
 const MAX_DROPPED: usize = 128;
-
-/// The result of [`RecoveryState::claim`].
-#[derive(Debug)]
-pub(crate) enum Claim {
-    Session(Session),
-    /// A socket still uses the session. Evict it, and claim again.
-    InUse {
-        id: SocketId,
-        generation: u64,
-    },
-}
 
 /// Returns whether events with these options are logged.
 pub(crate) fn is_logged(options: &BroadcastOptions) -> bool {
@@ -191,35 +179,46 @@ impl RecoveryState {
         self.sessions.get(id).is_some()
     }
 
-    /// Finds a session. This changes nothing.
-    pub(crate) fn claim(&self, pid: &str, offset: Option<&str>, now: Time) -> Result<Claim, ClaimError> {
+    /// Returns the socket that uses a session, and the generation of the session. `None` if no socket uses it.
+    pub(crate) fn user(&self, pid: &str) -> Option<(SocketId, u64)> {
+        let (id, entry) = self.sessions.find(pid)?;
+        matches!(entry.state, State::Live).then(|| (id.clone(), entry.generation))
+    }
+
+    /// Finds a session that no socket uses. If its client can never recover it, it ends.
+    pub(crate) fn claim_or_end(
+        &mut self,
+        pid: &str,
+        offset: Option<&str>,
+        now: Time,
+    ) -> Result<Session, ClaimError> {
+        let claimed = self.claim(pid, offset, now);
+        if claimed.as_ref().is_err_and(|error| error.ends_session())
+            && let Some((id, _)) = self.sessions.find(pid)
+        {
+            let id = id.clone();
+            self.sessions.remove(&id);
+        }
+        claimed
+    }
+
+    /// Finds a session that no socket uses. This changes nothing.
+    pub(super) fn claim(&self, pid: &str, offset: Option<&str>, now: Time) -> Result<Session, ClaimError> {
         let (id, entry) = self.sessions.find(pid).ok_or(ClaimError::UnknownSession)?;
-        let State::Kept { until, data, .. } = &entry.state else {
-            return Ok(Claim::InUse { id: id.clone(), generation: entry.generation });
-        };
+        // If a socket uses it, it was disconnected for good, or another connection of the client was faster.
+        let State::Kept { until, data, .. } = &entry.state else { return Err(ClaimError::UnknownSession) };
         if *until <= now {
             return Err(ClaimError::Expired);
         }
         self.missed(id, entry, offset)?;
-        Ok(Claim::Session(Session {
+        Ok(Session {
             id: id.clone(),
             pid: pid.into(),
             rooms: entry.rooms.rooms().cloned().collect(),
             data: data.clone(),
             offset: offset.map(Into::into),
             generation: entry.generation,
-        }))
-    }
-
-    /// Ends a kept session that its client cannot recover any more.
-    pub(crate) fn end_unrecoverable(&mut self, pid: &str, offset: Option<&str>, now: Time) {
-        let Err(error) = self.claim(pid, offset, now) else { return };
-        if error.ends_session()
-            && let Some((id, _)) = self.sessions.find(pid)
-        {
-            let id = id.clone();
-            self.sessions.remove(&id);
-        }
+        })
     }
 
     /// Gives a session its new socket. Returns the events that the client has missed, and the new generation. If it has
@@ -245,13 +244,8 @@ impl RecoveryState {
                 return Err(error);
             }
         };
-        let last_missed = missed.last().map(|(position, entry)| EventPosition {
-            position: *position,
-            offset: entry.assigned().cloned(),
-        });
-        let missed: Vec<_> = missed.into_iter().map(|(position, _)| position).collect();
-        let missed = self.log.share(&missed);
-        let generation = self.sessions.resume(&session.id, last_missed).ok_or(ClaimError::UnknownSession)?;
+        let generation = self.sessions.resume(&session.id, missed.last).ok_or(ClaimError::UnknownSession)?;
+        let missed = self.log.share(&missed.positions);
         Ok((missed, generation))
     }
 
@@ -280,62 +274,5 @@ impl RecoveryState {
     /// Returns whether a session was known here while events may have been missing.
     fn has_gap(&self, session: &sessions::Entry) -> bool {
         self.log.has_gap_after(session.known_since)
-    }
-
-    /// Returns the events that a session has missed, with their positions.
-    fn missed(
-        &self,
-        id: &SocketId,
-        session: &sessions::Entry,
-        offset: Option<&str>,
-    ) -> Result<Vec<(Position, &Entry)>, ClaimError> {
-        let position = self.position(session, offset)?;
-        if self.has_gap(session) || self.log.has_gap_after(position) {
-            return Err(ClaimError::Gap);
-        }
-        if !session.rooms.are_known_after(position) && position >= self.log.start() {
-            return Err(ClaimError::RoomsForgotten);
-        }
-        let rooms = session.rooms.recent_rooms().map(Room::as_str).chain([id.as_str()]);
-        let after = self.log.after(position, rooms).ok_or(ClaimError::LogTooShort)?;
-        let (mut missed, mut bytes) = (Vec::new(), 0);
-        for (at, entry) in after {
-            if !session.rooms.are_selected(id, &entry.options, at) {
-                continue;
-            }
-            bytes += entry.bytes();
-            if missed.len() == self.options.max_missed_events || bytes > self.options.max_missed_bytes {
-                return Err(ClaimError::TooManyMissed);
-            }
-            missed.push((at, entry));
-        }
-        Ok(missed)
-    }
-
-    /// Returns the position after which a client may have missed events. If it has received the last event that its socket was
-    /// sent, these are only events after the disconnect, however old that last event is.
-    fn position(&self, session: &sessions::Entry, offset: Option<&str>) -> Result<Position, ClaimError> {
-        let received = self.received(session, offset)?;
-        match session.state {
-            // No socket of the session was connected at that time.
-            State::Kept { suspended, .. } if received > suspended => Err(ClaimError::InvalidOffset),
-            State::Kept { suspended, .. } if received >= session.sent.position => Ok(suspended),
-            _ => Ok(received),
-        }
-    }
-
-    /// Returns the position of the last event that a client has received. A client that has received no event of the session
-    /// has no offset, or still has that of an earlier session: it may have missed everything since the session began.
-    fn received(&self, session: &sessions::Entry, offset: Option<&str>) -> Result<Position, ClaimError> {
-        // The log may have forgotten this one.
-        if offset.is_some() && offset == session.sent.offset.as_deref() {
-            return Ok(session.sent.position);
-        }
-        match offset.map(|offset| self.log.find(offset)) {
-            Some(Found::At(position)) => Ok(position.max(session.started)),
-            Some(Found::Other) if session.has_moved => Err(ClaimError::InvalidOffset),
-            None | Some(Found::Other) => Ok(session.started),
-            Some(Found::Invalid) => Err(ClaimError::InvalidOffset),
-        }
     }
 }

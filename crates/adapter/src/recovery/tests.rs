@@ -1,6 +1,7 @@
 //! The order of the log, with a clock that the tests move.
 
 mod limits;
+mod missed;
 mod private_events;
 mod quiet_clients;
 
@@ -96,10 +97,8 @@ impl Test {
     }
 
     fn claim(&self, pid: &str, offset: Option<&str>) -> Result<Session, ClaimError> {
-        match self.state.claim(pid, offset, self.now)? {
-            Claim::Session(session) => Ok(session),
-            Claim::InUse { .. } => panic!("a socket uses the session"),
-        }
+        assert!(self.state.user(pid).is_none(), "a socket uses the session");
+        self.state.claim(pid, offset, self.now)
     }
 
     /// Returns the missed events and the generation.
@@ -207,9 +206,7 @@ fn nothing_from_before_a_gap_is_recovered() {
     assert_eq!(test.claim("1", Some(&before)).unwrap_err(), ClaimError::UnknownSession);
     let after = test.emit("after", &BroadcastOptions::new());
     assert_ne!(before[..6], after[..6], "another epoch");
-    let Claim::InUse { id: socket, generation } = test.state.claim("2", None, test.now).unwrap() else {
-        panic!("its socket is connected")
-    };
+    let (socket, generation) = test.state.user("2").expect("its socket is connected");
     assert_eq!(socket, id(2));
     test.suspend(2, generation);
     assert_eq!(test.claim("2", Some(&before)).unwrap_err(), ClaimError::Gap);
@@ -247,13 +244,13 @@ fn a_session_that_cannot_be_recovered_any_more_is_not_kept() {
         let generation = test.begin(1, pid);
         test.suspend(1, generation);
         let session = test.claim(pid, None).unwrap();
-        test.state.end_unrecoverable(pid, None, test.now);
+        assert!(test.state.claim_or_end(pid, None, test.now).is_ok());
         assert_eq!(test.state.kept().sessions, 1, "it can still be recovered");
         test.emit("1", &BroadcastOptions::new());
         test.emit("2", &BroadcastOptions::new());
         if pid == "refused when it is claimed" {
-            assert_eq!(test.claim(pid, None).unwrap_err(), ClaimError::TooManyMissed);
-            test.state.end_unrecoverable(pid, None, test.now);
+            let refused = test.state.claim_or_end(pid, None, test.now).unwrap_err();
+            assert_eq!(refused, ClaimError::TooManyMissed);
         } else {
             assert_eq!(test.resume(&session).map(|_| ()), Err(ClaimError::TooManyMissed));
         }
