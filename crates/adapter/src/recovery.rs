@@ -113,7 +113,8 @@ pub struct RecoveryOptions {
     /// How long an event stays in the log. It must be longer than the time above: an event may be lost for some time
     /// before the disconnect is noticed. Default 3 min.
     pub max_log_age: Duration,
-    /// The maximum size of the log in bytes. At the limit, the oldest events are dropped. Default 16 MiB.
+    /// The maximum size of the log in bytes. At the limit, the oldest events are dropped; it may be exceeded by a half meanwhile,
+    /// because one operation drops a limited number. An event that does not fit even then is not kept. Default 16 MiB.
     pub max_log_bytes: usize,
     /// The maximum size of the events in the log that were sent to one socket only, in bytes, for each socket. All of these
     /// events together take at most half of the log. At the limit of one socket, its own oldest events are dropped. At the

@@ -33,7 +33,8 @@ pub struct ConnectionStateRecovery {
     /// In the other namespaces, events have no offset, and nothing is kept.
     pub namespaces: Option<Vec<String>>,
     /// The maximum size of the log of events of one namespace, in bytes, with the server's own memory for each event. At
-    /// the limit, the oldest events are dropped. A client that had received all that it was sent is not recovered if one of
+    /// the limit, the oldest events are dropped. For a short time the log may take half as much again, because not all are
+    /// dropped at once. An event that does not fit even then is not kept. A client that has missed it is not recovered. A client that had received all that it was sent is not recovered if one of
     /// them came after its disconnect. Another client is not recovered if one of them came after the last event that it has
     /// received. Protects against programs that send much within
     /// [`max_disconnection_duration`](Self::max_disconnection_duration). Default 16 MiB.

@@ -20,7 +20,7 @@ use crate::options::BroadcastOptions;
 #[derive(Debug)]
 pub(crate) struct Log {
     /// The events that may have been sent to several sockets, in the order of their positions.
-    shared: VecDeque<(Position, Entry)>,
+    shared: VecDeque<(Position, Box<Entry>)>,
     /// The position of the last shared event that was dropped.
     start: Position,
     by_room: RoomPositions,
@@ -37,7 +37,7 @@ pub(crate) struct Log {
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The event with its offset. `None` if it was too large to be kept.
+    /// The event with its offset. `None` if it did not fit.
     event: Option<StoredEvent>,
     pub(super) options: BroadcastOptions,
     time: Time,
@@ -62,7 +62,9 @@ pub(super) enum Found {
     Invalid,
 }
 
-/// The number of due events that are dropped with each new one, so that no call takes long.
+/// How much is dropped with each new event, because its time is over or because it would not fit: one for each event, and one
+/// more for each room that the event was sent to. No event of the namespace can be sent meanwhile.
+const DROPPED_PER_EVENT: usize = 256;
 const DUE_PER_EVENT: usize = 32;
 
 impl Log {
@@ -121,17 +123,50 @@ impl Log {
         let event = event.to_stored();
         let bytes = places + Entry::memory(&options, assigned) + event.memory();
         let assigned = self.offsets.push(assigned, position);
-        let entry = Entry { event: Some(event), options, time: now, bytes, assigned };
-        match audience {
-            Audience::OneSocket => self.private.push(position, entry, &mut self.offsets),
-            Audience::Several => {
-                self.shared_bytes += bytes;
-                self.by_room.push(&entry.options, position);
-                self.shared.push_back((position, entry));
-            }
+        let mut entry = Box::new(Entry { event: Some(event), options, time: now, bytes, assigned });
+        if bytes > self.max_bytes {
+            entry.empty();
         }
-        while self.bytes() > self.max_bytes && self.pop_shared() {}
+        let mut work = DROPPED_PER_EVENT;
+        match audience {
+            Audience::OneSocket => {
+                self.private.push(position, entry, &mut self.offsets, &mut work);
+                self.make_room(0, &mut work);
+                if self.bytes() > with_margin(self.max_bytes) {
+                    self.private.empty(position);
+                }
+            }
+            Audience::Several => self.push_shared(position, entry, &mut work),
+        }
         self.drop_due(now, DUE_PER_EVENT);
+    }
+
+    /// Appends an event that may have been sent to several sockets. Old events that are many and small are not all dropped for
+    /// one large event, because this takes long: then the log exceeds its limit, and later events drop them. If it would exceed
+    /// the limit by too much, the new event is not kept.
+    fn push_shared(&mut self, position: Position, mut entry: Box<Entry>, work: &mut usize) {
+        self.make_room(entry.bytes, work);
+        let max_bytes = with_margin(self.max_bytes);
+        if self.bytes() + entry.bytes > max_bytes {
+            entry.empty();
+        }
+        if self.bytes() + entry.bytes > max_bytes {
+            // Its rooms alone are too many. It is missing for everybody.
+            self.offsets.remove(&entry);
+            self.start = position;
+            return;
+        }
+        self.shared_bytes += entry.bytes;
+        self.by_room.push(&entry.options, position);
+        self.shared.push_back((position, entry));
+    }
+
+    /// Drops the oldest shared events until there is room for this many bytes, or `work` is done.
+    fn make_room(&mut self, bytes: usize, work: &mut usize) {
+        while self.bytes() + bytes > self.max_bytes && *work > 0 {
+            let Some(done) = self.pop_shared() else { return };
+            *work = work.saturating_sub(done);
+        }
     }
 
     /// Notes that events may be missing here. What came before is of no use any more: returns it.
@@ -207,7 +242,7 @@ impl Log {
             let (Ok(index) | Err(index)) = found;
             from = index;
             let entry = match found {
-                Ok(index) => &self.shared.get(index)?.1,
+                Ok(index) => &*self.shared.get(index)?.1,
                 Err(_) => self.private.get(*position)?,
             };
             Some((*position, entry))
@@ -223,7 +258,7 @@ impl Log {
             let (Ok(index) | Err(index)) = found;
             from = index;
             let entry = match found {
-                Ok(index) => self.shared.get_mut(index).map(|(_, entry)| entry),
+                Ok(index) => self.shared.get_mut(index).map(|(_, entry)| &mut **entry),
                 Err(_) => self.private.get_mut(*position),
             };
             events.extend(entry.and_then(Entry::share));
@@ -255,24 +290,33 @@ impl Log {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
+        if self.bytes() > self.max_bytes {
+            return Some(Time::ZERO);
+        }
         let shared = self.shared.front().map(|(_, entry)| entry.time);
         [shared, self.private.oldest()].into_iter().flatten().min().map(|time| time + self.max_age)
     }
 
-    /// Drops the events whose time is over, at most `max`. Returns how many.
-    pub(super) fn drop_due(&mut self, now: Time, max: usize) -> usize {
-        let is_due = |time: Option<Time>, max_age| time.is_some_and(|time| time + max_age <= now);
-        for dropped in 0..max {
-            let is_dropped = if is_due(self.shared.front().map(|(_, entry)| entry.time), self.max_age) {
+    /// Drops events whose time is over, or that do not fit, until `work` is done. Returns what is left of it.
+    pub(super) fn drop_due(&mut self, now: Time, mut work: usize) -> usize {
+        let max_age = self.max_age;
+        let is_due = |time: Option<Time>| time.is_some_and(|time| time + max_age <= now);
+        while work > 0 {
+            let does_not_fit = self.bytes() > self.max_bytes;
+            let done = if does_not_fit || is_due(self.shared.front().map(|(_, entry)| entry.time)) {
                 self.pop_shared()
             } else {
-                is_due(self.private.oldest(), self.max_age) && self.private.pop(&mut self.offsets)
+                None
             };
-            if !is_dropped {
-                return dropped;
-            }
+            let done = done.or_else(|| {
+                let is_dropped =
+                    (does_not_fit || is_due(self.private.oldest())) && self.private.pop(&mut self.offsets);
+                is_dropped.then_some(1)
+            });
+            let Some(done) = done else { return work };
+            work = work.saturating_sub(done);
         }
-        max
+        0
     }
 
     pub(super) fn len(&self) -> usize {
@@ -283,10 +327,11 @@ impl Log {
         self.shared_bytes + self.private.bytes()
     }
 
-    /// Drops the oldest shared event. Returns `false` if there is none.
-    fn pop_shared(&mut self) -> bool {
-        let Some((position, entry)) = self.shared.pop_front() else { return false };
-        self.start = position;
+    /// Drops the oldest shared event. Returns how much work this was, or `None` if there is no event.
+    fn pop_shared(&mut self) -> Option<usize> {
+        let (position, entry) = self.shared.pop_front()?;
+        // Everything may be missing up to a later event, which was not kept.
+        self.start = self.start.max(position);
         self.shared_bytes -= entry.bytes;
         self.by_room.pop(&entry.options, position);
         self.offsets.remove(&entry);
@@ -295,8 +340,13 @@ impl Log {
         } else if self.shared.capacity() > 64 && self.shared.len() < self.shared.capacity() / 4 {
             self.shared.shrink_to(self.shared.len() * 2);
         }
-        true
+        Some(1 + entry.options.rooms.len())
     }
+}
+
+/// Returns how much a log may hold that has this limit, while old events are still to be dropped.
+pub(super) fn with_margin(max_bytes: usize) -> usize {
+    max_bytes.saturating_add(max_bytes / 2)
 }
 
 impl Entry {
@@ -306,7 +356,13 @@ impl Entry {
         let names = rooms.map(|room| room.len() + size_of_val(room)).sum::<usize>();
         // The offset is also a key of the map.
         let offset = assigned.map_or(0, |offset| offset.len() + 64);
-        size_of::<(Position, Self)>() + names + offset
+        // The queue or the tree is at least half full.
+        2 * size_of::<(Position, Box<Self>)>() + size_of::<Self>() + names + offset
+    }
+
+    /// Returns whether the event did not fit. Its place says what is missing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.event.is_none()
     }
 
     /// Drops the event, and keeps its place. Returns the freed bytes.

@@ -8,7 +8,7 @@ use ws_proto::Time;
 use super::ClaimError;
 use super::assigned::AssignedOffsets;
 use super::candidates::Candidates;
-use super::log::Entry;
+use super::log::{Entry, with_margin};
 use super::offset::Position;
 use crate::room::Room;
 
@@ -16,7 +16,7 @@ use crate::room::Room;
 /// program answer without end does not push out the events of the others.
 #[derive(Debug)]
 pub(super) struct PrivateLog {
-    entries: BTreeMap<Position, Entry>,
+    entries: BTreeMap<Position, Box<Entry>>,
     /// By the name of the room of the socket's own id. Each of them has an entry.
     by_room: HashMap<Room, Share>,
     bytes: usize,
@@ -57,13 +57,23 @@ impl PrivateLog {
     /// Returns the memory that an entry takes here, in bytes, if it is the only one of its socket.
     pub(super) fn memory() -> usize {
         // Maps and queues are at least seven sixteenths full; the first queue of a room has four places.
-        2 * size_of::<(Position, Entry)>() + 2 * size_of::<(Room, Share)>() + 4 * size_of::<Position>()
+        2 * size_of::<(Room, Share)>() + 4 * size_of::<Position>()
     }
 
     /// Adds an event, whose position is greater than that of any event before it. At a limit, the oldest events of the same
-    /// socket are dropped first. At the limit of all sockets, the oldest events of the others follow.
-    pub(super) fn push(&mut self, position: Position, entry: Entry, offsets: &mut AssignedOffsets) {
+    /// socket are dropped first. At the limit of all sockets, the oldest events of the others follow. If there are too many of
+    /// them for `work`, they are dropped later, as in [`Log`](super::log::Log).
+    pub(super) fn push(
+        &mut self,
+        position: Position,
+        mut entry: Box<Entry>,
+        offsets: &mut AssignedOffsets,
+        work: &mut usize,
+    ) {
         let Some(room) = entry.options.rooms.first().cloned() else { return };
+        if entry.bytes() > self.max_share {
+            entry.empty();
+        }
         let bytes = entry.bytes();
         self.bytes += bytes;
         self.entries.insert(position, entry);
@@ -72,27 +82,31 @@ impl PrivateLog {
         share.positions.push_back(position);
         while let Some(share) = self.by_room.get(&room)
             && (share.bytes > self.max_share || self.bytes > self.max_bytes)
+            && *work > 0
         {
             match share.positions.front() {
                 Some(first) if *first < position => self.remove(*first, offsets),
                 _ => break,
             }
+            *work -= 1;
         }
-        if bytes > self.max_share {
-            self.empty_last(&room, position);
+        while self.bytes > self.max_bytes && *work > 0 && self.pop(offsets) {
+            *work -= 1;
         }
-        while self.bytes > self.max_bytes && self.pop(offsets) {}
+        let share = self.by_room.get(&room).map_or(0, |share| share.bytes);
+        if share > with_margin(self.max_share) || self.bytes > with_margin(self.max_bytes) {
+            self.empty(position);
+        }
     }
 
-    /// Drops the content of the last event of a socket, which does not fit. Its place stays, because it says what is missing.
-    fn empty_last(&mut self, room: &Room, position: Position) {
-        let (Some(share), Some(entry)) = (self.by_room.get_mut(room), self.entries.get_mut(&position)) else {
-            return;
-        };
+    /// Drops the content of an event.
+    pub(super) fn empty(&mut self, position: Position) {
+        let Some(entry) = self.entries.get_mut(&position) else { return };
         let freed = entry.empty();
-        share.bytes -= freed;
-        share.start = position;
         self.bytes -= freed;
+        if let Some(share) = entry.options.rooms.first().and_then(|room| self.by_room.get_mut(room)) {
+            share.bytes -= freed;
+        }
     }
 
     /// Adds the events that were sent to the room of a socket after `after`, and not after `until`. An error means that some
@@ -117,11 +131,11 @@ impl PrivateLog {
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&Entry> {
-        self.entries.get(&position)
+        self.entries.get(&position).map(|entry| &**entry)
     }
 
     pub(super) fn get_mut(&mut self, position: Position) -> Option<&mut Entry> {
-        self.entries.get_mut(&position)
+        self.entries.get_mut(&position).map(|entry| &mut **entry)
     }
 
     /// Returns the time of the oldest event.

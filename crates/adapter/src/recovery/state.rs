@@ -255,8 +255,8 @@ impl RecoveryState {
 
     /// Drops some of what was kept long enough. Returns when it must be called next: a time that has passed if there is more.
     pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<Time> {
-        let dropped = self.log.drop_due(now, MAX_DROPPED);
-        self.sessions.drop_due(now, MAX_DROPPED - dropped);
+        let left = self.log.drop_due(now, MAX_DROPPED);
+        self.sessions.drop_due(now, left);
         let next = self.poll_timeout();
         self.has_timer = next.is_some();
         next

@@ -40,6 +40,9 @@ impl RecoveryState {
             if session.rooms.are_excluded(id, &entry.options, at) {
                 continue;
             }
+            if entry.is_empty() {
+                return Err(ClaimError::LogTooShort);
+            }
             bytes += entry.bytes();
             if missed.positions.len() == self.options.max_missed_events
                 || bytes > self.options.max_missed_bytes

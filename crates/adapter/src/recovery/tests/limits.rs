@@ -29,8 +29,12 @@ fn the_log_forgets_by_time_and_by_bytes() {
         test.emit("4", &BroadcastOptions::new());
     }
     assert_eq!((test.state.kept().events, test.state.kept().event_bytes), (3, 3 * each));
-    test.emit(&"long".repeat(each), &BroadcastOptions::new());
-    assert_eq!((test.state.kept().events, test.state.kept().event_bytes), (0, 0), "it does not fit");
+    let others = test.begin(2, "2");
+    test.suspend(2, others);
+    test.emit(&"long".repeat(each), &to(id(1).as_str()).to("a"));
+    assert!(test.state.kept().event_bytes <= 3 * each, "it does not fit");
+    test.emit("short", &BroadcastOptions::new());
+    assert_eq!(test.recover("2", None).unwrap(), ["short"], "it was for others");
 }
 
 #[test]
@@ -104,7 +108,7 @@ fn the_sizes_in_the_documentation_are_right() {
     test.suspend(1, generation);
     let KeptForRecovery { event_bytes, session_bytes, .. } = test.state.kept();
     // On a machine with 64 bits, in docs/limits.md.
-    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (475, 660));
+    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (499, 660));
 }
 
 #[test]
@@ -130,4 +134,84 @@ fn the_log_does_not_keep_the_forms_of_an_event_that_its_receivers_need() {
     drop((first, second));
     assert!(form.is_unique(), "of those who recovered it");
     assert_eq!(test.state.kept().event_bytes, kept);
+}
+
+/// Returns a test whose log of 1 MB is full of small events for a room that the tested clients are not in. A client with the
+/// private id "pid" is away.
+fn with_full_log() -> Test {
+    let mut test = Test::new(|options| options.max_log_bytes = 1_000_000);
+    for _ in 0..2_000 {
+        test.emit("small", &to("others"));
+    }
+    let generation = test.begin(1, "pid");
+    test.suspend(1, generation);
+    test
+}
+
+#[test]
+fn one_large_event_does_not_drop_all_small_ones_at_once() {
+    let mut test = with_full_log();
+    let large = "x".repeat(450_000);
+    for (number, expected) in [(1, Ok(1)), (2, Err(ClaimError::LogTooShort))] {
+        let before = test.state.kept().events;
+        assert!(before > 1_000, "{before}");
+        test.emit(&large, &BroadcastOptions::new());
+        let kept = test.state.kept();
+        assert!(before + 1 - kept.events < 200, "{before} {kept:?}");
+        assert!((1_000_000..=1_500_000).contains(&kept.event_bytes), "{kept:?}");
+        let missed = test.claim("pid", None).and_then(|session| test.state.resume(&session, test.now));
+        assert_eq!(missed.as_ref().map(|(missed, _)| missed.len()).map_err(|error| *error), expected);
+        if let Ok((_, generation)) = missed {
+            test.insert(1, []);
+            test.suspend(1, generation);
+        }
+        test.emit("1", &to("others"));
+        assert_eq!(test.state.poll_timeout(), Some(Time::ZERO), "{number}: there is more to drop");
+    }
+    while test.state.poll_timeout().is_some_and(|due| due <= test.now) {
+        test.state.handle_timeout(test.now);
+    }
+    let kept = test.state.kept();
+    assert!((900_000..=1_000_000).contains(&kept.event_bytes), "{kept:?}");
+    let generation = test.begin(2, "2");
+    test.suspend(2, generation);
+    test.emit(&large, &BroadcastOptions::new());
+    assert_eq!(test.recover("2", None).unwrap(), [large], "there is room again");
+}
+
+#[test]
+fn the_log_exceeds_its_limit_by_at_most_a_half_whatever_is_sent() {
+    let mut test = with_full_log();
+    for socket in 2..100 {
+        test.begin(socket, &format!("pid {socket}"));
+    }
+    for number in 0..300_u32 {
+        let socket = id(2 + (number % 97) as u8);
+        let size = [10, 600_000, 300_000, 40_000, 1_000][number as usize % 5];
+        let options = match number / 5 % 4 {
+            0 => BroadcastOptions::new(),
+            1 => to("others"),
+            2 => (0..200).fold(to("x"), |options, room| options.to(format!("{number} {room}"))),
+            _ => to(socket.as_str()),
+        };
+        let before = test.state.kept().events;
+        test.emit(&"x".repeat(size), &options);
+        let kept = test.state.kept();
+        assert!(kept.event_bytes <= 1_500_000, "{number}: {kept:?}");
+        assert!(before + 1 - kept.events <= 300, "{number}: {before} {kept:?}");
+    }
+}
+
+#[test]
+fn an_event_with_more_rooms_than_the_log_can_hold_is_missing_for_everybody() {
+    let mut test = Test::new(|options| options.max_log_bytes = 10_000);
+    let generation = test.begin(1, "pid");
+    test.suspend(1, generation);
+    test.emit("x", &(0..200).fold(to("x"), |options, room| options.to(room.to_string())));
+    assert_eq!(test.state.kept().events, 0);
+    assert_eq!(test.claim("pid", None).unwrap_err(), ClaimError::LogTooShort);
+    let generation = test.begin(2, "2");
+    test.suspend(2, generation);
+    test.emit("1", &BroadcastOptions::new());
+    assert_eq!(test.recover("2", None).unwrap(), ["1"]);
 }
