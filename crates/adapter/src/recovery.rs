@@ -122,8 +122,11 @@ pub struct RecoveryOptions {
     pub max_private_bytes: usize,
     /// The maximum number of sessions that are kept. At the limit, the oldest one is dropped. Default 100,000.
     pub max_sessions: usize,
-    /// The maximum size of the sessions that are kept, in bytes. At the limit, the oldest one is dropped. Default 64 MiB.
+    /// The maximum size of the sessions that are kept, in bytes. At the limit, the oldest ones are dropped; it may be exceeded by
+    /// a half meanwhile, because one operation drops a limited number. Default 64 MiB.
     pub max_session_bytes: usize,
+    /// The maximum size of one of these sessions, in bytes. A session that is larger is not kept. Default 1 MiB.
+    pub max_bytes_per_session: usize,
     /// The maximum number of rooms that a socket has left and that its session still knows. At the limit, the oldest one
     /// is forgotten, and offsets from before that are refused. Default 64.
     pub max_left_rooms: usize,
@@ -146,6 +149,7 @@ impl RecoveryOptions {
             max_private_bytes: 1024 * 1024,
             max_sessions: 100_000,
             max_session_bytes: 64 * 1024 * 1024,
+            max_bytes_per_session: 1024 * 1024,
             max_left_rooms: 64,
             max_missed_events: 10_000,
             max_missed_bytes: 8 * 1024 * 1024,

@@ -49,9 +49,13 @@ pub struct ConnectionStateRecovery {
     /// against clients that connect and disappear again and again. Default 100,000.
     pub max_sessions: usize,
     /// The maximum size of the sessions of one namespace that are kept, in bytes: with the names of their rooms and the
-    /// [data](crate::Socket::data) of their sockets. At the limit, the oldest one is dropped. Protects against the same
-    /// clients, if each joins many rooms or has much data. Default 64 MiB.
+    /// [data](crate::Socket::data) of their sockets. At the limit, the oldest ones are dropped. For a short time the sessions
+    /// may take half as much again, because not all are dropped at once. Protects against the same clients, if each joins
+    /// many rooms or has much data. Default 64 MiB.
     pub max_session_bytes: usize,
+    /// The maximum size of one of these sessions, in bytes. A session that is larger is not kept when its connection is lost.
+    /// Protects the sessions of the others against a client that joins very many rooms or has much data. Default 1 MiB.
+    pub max_bytes_per_session: usize,
     /// The maximum number of rooms that a socket has left and that are still remembered, because an event that was sent
     /// before may not have arrived. At the limit, the oldest one is forgotten: if the client has missed events from before
     /// it left that room, it is not recovered. Protects against clients that join and leave rooms again and again.
@@ -76,6 +80,7 @@ impl Default for ConnectionStateRecovery {
             max_private_bytes: 1024 * 1024,
             max_sessions: 100_000,
             max_session_bytes: 64 * 1024 * 1024,
+            max_bytes_per_session: 1024 * 1024,
             max_left_rooms: 64,
             max_missed_events: 10_000,
             max_missed_bytes: 8 * 1024 * 1024,
@@ -103,6 +108,7 @@ impl ConnectionStateRecovery {
         options.max_private_bytes = self.max_private_bytes;
         options.max_sessions = self.max_sessions;
         options.max_session_bytes = self.max_session_bytes;
+        options.max_bytes_per_session = self.max_bytes_per_session;
         options.max_left_rooms = self.max_left_rooms;
         options.max_missed_events = self.max_missed_events;
         options.max_missed_bytes = self.max_missed_bytes.min(engine.max_write_buffer_size);

@@ -132,6 +132,11 @@ impl Memberships {
         self.joined.keys()
     }
 
+    /// Returns how many rooms are stored.
+    pub(super) fn len(&self) -> usize {
+        self.joined.len() + self.left.len()
+    }
+
     /// Returns the size of the memory on the heap in bytes, with the names of the rooms.
     pub(super) fn memory(&self) -> usize {
         let entry = size_of::<(Room, Position)>() + 1;

@@ -7,12 +7,19 @@ use rustc_hash::FxHashMap;
 use socketio_proto::{Arguments, SocketId};
 use ws_proto::Time;
 
+use super::RecoveryOptions;
 use super::last_sent::EventPosition;
+use super::log::with_margin;
 use super::memberships::Memberships;
 use super::offset::Position;
 
+/// How much is dropped with each session that is kept, if there are too many: one for each session, and one more for so many
+/// of its rooms. No event of the namespace can be sent meanwhile.
+const DROPPED_PER_SESSION: usize = 64;
+const ROOMS_PER_WORK: usize = 16;
+
 /// All sessions of a namespace. A session has the id of its socket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sessions {
     /// Ids are random bytes from the servers, so the hash needs no key.
     by_id: FxHashMap<SocketId, Entry>,
@@ -24,6 +31,16 @@ pub(super) struct Sessions {
     next_number: u64,
     /// The kept sessions with a number up to this one are void. They are dropped next.
     void_until: u64,
+    limits: SessionLimits,
+}
+
+/// The limits on the kept sessions.
+#[derive(Debug, Clone, Copy)]
+struct SessionLimits {
+    max: usize,
+    max_bytes: usize,
+    /// For each session.
+    max_bytes_each: usize,
 }
 
 #[derive(Debug)]
@@ -60,6 +77,22 @@ pub(super) enum State {
 }
 
 impl Sessions {
+    pub(super) fn new(options: &RecoveryOptions) -> Self {
+        Self {
+            by_id: FxHashMap::default(),
+            by_pid: HashMap::new(),
+            expiry: BTreeMap::new(),
+            kept_bytes: 0,
+            next_number: 0,
+            void_until: 0,
+            limits: SessionLimits {
+                max: options.max_sessions,
+                max_bytes: options.max_session_bytes,
+                max_bytes_each: options.max_bytes_per_session,
+            },
+        }
+    }
+
     /// Adds the session of a new socket, which replaces another one with this id. Returns its generation.
     pub(super) fn begin(&mut self, id: &SocketId, pid: &str, started: Position) -> u64 {
         self.remove(id);
@@ -117,7 +150,11 @@ impl Sessions {
     }
 
     /// Keeps the session of a socket that is gone. `sent` is the last event that the socket was sent, and `suspended` is
-    /// the position of the last event of all.
+    /// the position of the last event of all. A session that is too large ends.
+    ///
+    /// At the limit of all sessions, the oldest ones are dropped. Old sessions that are many and small are not all dropped for
+    /// one large session, because this takes long: then the limit is exceeded, and later sessions drop them. If it would be
+    /// exceeded by too much, the new session ends.
     pub(super) fn keep(
         &mut self,
         id: &SocketId,
@@ -129,10 +166,22 @@ impl Sessions {
         let number = self.next_number();
         let Some(entry) = self.by_id.get_mut(id) else { return };
         let bytes = entry.memory() + data.as_ref().map_or(0, |data| data.size());
+        if bytes > self.limits.max_bytes_each {
+            self.remove(id);
+            return;
+        }
         entry.sent = sent;
         entry.state = State::Kept { until, number, suspended, data, bytes };
         self.kept_bytes += bytes;
         self.expiry.insert((until, number), id.clone());
+        let mut work = DROPPED_PER_SESSION;
+        while self.are_too_many() && work > 0 {
+            let Some(done) = self.remove_first() else { return };
+            work = work.saturating_sub(done);
+        }
+        if self.kept_bytes > with_margin(self.limits.max_bytes) {
+            self.remove(id);
+        }
     }
 
     /// Gives a kept session a socket again. `last_missed` is the last event that it gets now. Returns its new
@@ -162,26 +211,22 @@ impl Sessions {
         Some(entry)
     }
 
-    /// Removes the kept sessions until at most `max` are left, with at most `max_bytes`, the oldest first.
-    pub(super) fn enforce_limits(&mut self, max: usize, max_bytes: usize) {
-        while self.expiry.len() > max || self.kept_bytes > max_bytes {
-            if !self.remove_first() {
-                return;
-            }
-        }
+    /// Returns whether old sessions are still to be dropped because of a limit.
+    fn are_too_many(&self) -> bool {
+        self.expiry.len() > self.limits.max || self.kept_bytes > self.limits.max_bytes
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let (until, number) = self.expiry.keys().next()?;
-        Some(if *number <= self.void_until { Time::ZERO } else { *until })
+        let is_due = *number <= self.void_until || self.are_too_many();
+        Some(if is_due { Time::ZERO } else { *until })
     }
 
-    /// Drops the kept sessions whose time is over, at most `max`.
-    pub(super) fn drop_due(&mut self, now: Time, max: usize) {
-        for _ in 0..max {
-            if self.poll_timeout().is_none_or(|due| due > now) || !self.remove_first() {
-                return;
-            }
+    /// Drops the kept sessions whose time is over, or that are too many, until `work` is done.
+    pub(super) fn drop_due(&mut self, now: Time, mut work: usize) {
+        while work > 0 && self.poll_timeout().is_some_and(|due| due <= now) {
+            let Some(done) = self.remove_first() else { return };
+            work = work.saturating_sub(done);
         }
     }
 
@@ -203,9 +248,11 @@ impl Sessions {
         self.kept_bytes
     }
 
-    fn remove_first(&mut self) -> bool {
-        let Some(id) = self.expiry.first_key_value().map(|(_, id)| id.clone()) else { return false };
-        self.remove(&id).is_some()
+    /// Drops the kept session that expires first. Returns how much work this was, or `None` if there is none.
+    fn remove_first(&mut self) -> Option<usize> {
+        let id = self.expiry.first_key_value().map(|(_, id)| id.clone())?;
+        let entry = self.remove(&id)?;
+        Some(1 + entry.rooms.len() / ROOMS_PER_WORK)
     }
 
     fn next_number(&mut self) -> u64 {

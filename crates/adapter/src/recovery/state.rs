@@ -43,7 +43,7 @@ pub(crate) fn is_logged(options: &BroadcastOptions) -> bool {
 impl RecoveryState {
     pub(crate) fn new(options: RecoveryOptions) -> Self {
         let log = Log::new(&options);
-        let (sessions, last_sent) = (Sessions::default(), LastSent::default());
+        let (sessions, last_sent) = (Sessions::new(&options), LastSent::default());
         Self { options, log, sessions, last_sent, has_timer: false }
     }
 
@@ -163,7 +163,6 @@ impl RecoveryState {
             let sent = slot.and_then(|slot| self.last_sent.get(slot));
             let sent = sent.unwrap_or(EventPosition { position: suspended, offset: None });
             self.sessions.keep(id, socket.session_data(), sent, suspended, until);
-            self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
         }
         has_session
     }

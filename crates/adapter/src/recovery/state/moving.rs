@@ -103,7 +103,6 @@ impl RecoveryState {
         let sent = EventPosition { position, offset: sent_offset.map(Arc::from) };
         self.sessions.import(&id, &pid, at(started), self.log.last(), rooms);
         self.sessions.keep(&id, data, sent, at(suspended), until);
-        self.sessions.enforce_limits(self.options.max_sessions, self.options.max_session_bytes);
         Ok(())
     }
 }

@@ -215,3 +215,46 @@ fn an_event_with_more_rooms_than_the_log_can_hold_is_missing_for_everybody() {
     test.emit("1", &BroadcastOptions::new());
     assert_eq!(test.recover("2", None).unwrap(), ["1"]);
 }
+
+/// Adds a session in so many rooms, and loses its connection. Returns its private id.
+fn lose(test: &mut Test, number: usize, rooms: usize) -> String {
+    let mut bytes = [0; 15];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    let (id, pid) = (SocketId::from_random(bytes), format!("lost {number}"));
+    let generation = test.state.begin(&id, &pid);
+    let joined = |room: usize| RoomChange::Joined { room: room.to_string().into(), socket: id.clone() };
+    test.state.handle_changes(&(0..rooms).map(joined).collect::<Vec<_>>());
+    assert!(test.state.suspend(&Idle(id), None, generation, test.now));
+    pid
+}
+
+#[test]
+fn a_session_that_is_larger_than_its_share_is_not_kept() {
+    let mut test = Test::new(|options| options.max_bytes_per_session = 10_000);
+    let other = lose(&mut test, 1, 10);
+    let large = lose(&mut test, 2, 1_000);
+    assert_eq!(test.state.kept().sessions, 1);
+    assert_eq!(test.claim(&large, None).unwrap_err(), ClaimError::UnknownSession);
+    assert!(test.claim(&other, None).is_ok());
+}
+
+#[test]
+fn a_large_session_does_not_drop_all_small_ones_at_once() {
+    let mut test = Test::new(|options| options.max_session_bytes = 1_000_000);
+    (0..2_000).for_each(|number| drop(lose(&mut test, number, 0)));
+    let mut ended = 0;
+    for number in 2_000..2_100 {
+        let before = test.state.kept().sessions;
+        let pid = lose(&mut test, number, 2_000);
+        let kept = test.state.kept();
+        assert!(kept.session_bytes <= 1_500_000, "{kept:?}");
+        assert!(before + 1 - kept.sessions <= 65, "{before} {kept:?}");
+        ended += usize::from(test.claim(&pid, None).is_err());
+    }
+    assert!((1..99).contains(&ended), "{ended} did not fit");
+    while test.state.poll_timeout().is_some_and(|due| due <= test.now) {
+        test.state.handle_timeout(test.now);
+    }
+    assert!((500_000..=1_000_000).contains(&test.state.kept().session_bytes), "{:?}", test.state.kept());
+    assert!(test.claim(&lose(&mut test, 3_000, 2_000), None).is_ok(), "there is room again");
+}
