@@ -267,7 +267,7 @@ pub enum ClaimError {
     TooManyToExamine,
     /// A server that may have the session did not answer, could not say whether it has it, or has left the cluster.
     #[error("a server that may have the session is not available")]
-    NodeLeft,
+    ServerUnavailable,
     /// The message bus has not returned what this server had sent before the claim.
     #[error("the message bus did not return earlier events in time")]
     TimedOut,

@@ -112,7 +112,7 @@ fn a_copy_that_is_lost_leaves_the_session_where_it_is() {
         cluster.accept();
         assert!(cluster.nodes[1].server.lose_one());
         cluster.bus.advance(SECOND);
-        assert_eq!(result(&lost), Some(Err(ClaimError::NodeLeft)));
+        assert_eq!(result(&lost), Some(Err(ClaimError::ServerUnavailable)));
         assert_eq!(cluster.kept(), [1, 0]);
         let again = cluster.claim(back_on, "pid");
         cluster.bus.settle();
@@ -138,7 +138,7 @@ fn a_session_whose_handover_is_not_confirmed_is_found_by_the_next_claim() {
         assert_eq!(cluster.kept(), [0, 0, 0]);
         assert!(cluster.nodes[1].server.lose_one(), "the confirmation");
         cluster.bus.advance(SECOND);
-        assert_eq!(result(&lost), Some(Err(ClaimError::NodeLeft)));
+        assert_eq!(result(&lost), Some(Err(ClaimError::ServerUnavailable)));
         let again = cluster.claim(back_on, "pid");
         cluster.bus.settle();
         assert_eq!(result(&again), Some(Ok(())), "on server {back_on}");
@@ -158,7 +158,7 @@ fn a_server_that_cannot_get_its_copy_confirmed_does_not_say_that_it_knows_no_ses
     cluster.accept();
     cluster.nodes[1].deliver();
     cluster.bus.advance(SECOND);
-    assert_eq!(result(&lost), Some(Err(ClaimError::NodeLeft)));
+    assert_eq!(result(&lost), Some(Err(ClaimError::ServerUnavailable)));
     let elsewhere = cluster.claim(2, "pid");
     cluster.accept();
     cluster.nodes[1].deliver();
@@ -168,7 +168,7 @@ fn a_server_that_cannot_get_its_copy_confirmed_does_not_say_that_it_knows_no_ses
     assert_eq!(result(&elsewhere), None, "the owner has replied, and the other server asks it to confirm");
     drop(cluster.nodes[0].adapter.close());
     cluster.bus.settle();
-    assert_eq!(result(&elsewhere), Some(Err(ClaimError::NodeLeft)));
+    assert_eq!(result(&elsewhere), Some(Err(ClaimError::ServerUnavailable)));
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn claims_that_wait_for_the_bus_are_bounded() {
     cluster.nodes[0].deliver();
     assert_eq!(result(&own), None);
     cluster.bus.settle();
-    let refused = Some(Err(ClaimError::NodeLeft));
+    let refused = Some(Err(ClaimError::ServerUnavailable));
     assert_eq!(claims.each_ref().map(result), [Some(Ok(())), Some(Ok(())), refused]);
     assert_eq!(result(&own), Some(Ok(())));
 }
@@ -369,6 +369,6 @@ fn a_client_does_not_wait_for_a_server_that_leaves() {
     let claim = cluster.claim(1, "pid");
     drop(cluster.nodes[0].adapter.close());
     cluster.bus.settle();
-    assert_eq!(result(&claim), Some(Err(ClaimError::NodeLeft)));
+    assert_eq!(result(&claim), Some(Err(ClaimError::ServerUnavailable)));
     assert_eq!(cluster.nodes[0].host.take_links(), []);
 }

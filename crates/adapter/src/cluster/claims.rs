@@ -168,7 +168,7 @@ impl Claims {
                 let copy = SessionCopy { session, owner: from.clone(), request: id, until };
                 return Some(self.take(claim, copy, now));
             }
-            ClaimReply::Unavailable if waiting.remove(from) => *failure = ClaimError::NodeLeft,
+            ClaimReply::Unavailable if waiting.remove(from) => *failure = ClaimError::ServerUnavailable,
             _ => {
                 waiting.remove(from);
             }
@@ -205,7 +205,7 @@ impl Claims {
         let mut effects = Vec::new();
         let concerned = self.pending.iter_mut().filter_map(|(id, pending)| match &mut pending.step {
             Step::Asking { waiting, failure, .. } => waiting.remove(peer).then(|| {
-                *failure = ClaimError::NodeLeft;
+                *failure = ClaimError::ServerUnavailable;
                 (*id, false)
             }),
             Step::Taking(copy) => (copy.owner == *peer).then_some((*id, true)),
@@ -257,10 +257,10 @@ impl Claims {
         let Pending { claim, step, .. } = self.remove(id)?;
         let error = match step {
             Step::Asking { waiting, failure, .. } if waiting.is_empty() => failure,
-            Step::Asking { .. } => ClaimError::NodeLeft,
+            Step::Asking { .. } => ClaimError::ServerUnavailable,
             Step::Taking(copy) => {
                 self.unconfirmed.insert(claim.pid.clone(), copy.until, copy);
-                ClaimError::NodeLeft
+                ClaimError::ServerUnavailable
             }
         };
         Some(match error {

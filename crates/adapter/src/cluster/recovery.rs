@@ -110,7 +110,7 @@ impl ClusterAdapter {
             Claimant::Server { node, request } => {
                 let reply = match error {
                     // This server may still hold the copy of the session.
-                    ClaimError::NodeLeft | ClaimError::Gap => ClaimReply::Unavailable,
+                    ClaimError::ServerUnavailable | ClaimError::Gap => ClaimReply::Unavailable,
                     _ => ClaimReply::Unknown,
                 };
                 self.reply_to_claim(&node, request, reply);

@@ -222,11 +222,11 @@ impl SocketDriver {
                 }
                 HandlerStage::Claiming(claim) => {
                     let Poll::Ready(claimed) = Pin::new(claim).poll(cx) else { return Progress::Pending };
-                    self.handle_claimed(claimed.unwrap_or(Err(ClaimError::NodeLeft)));
+                    self.handle_claimed(claimed.unwrap_or(Err(ClaimError::ServerUnavailable)));
                 }
                 HandlerStage::Resuming(resume) => {
                     let Poll::Ready(resumed) = Pin::new(resume).poll(cx) else { return Progress::Pending };
-                    match resumed.unwrap_or(Err(ClaimError::NodeLeft)) {
+                    match resumed.unwrap_or(Err(ClaimError::ServerUnavailable)) {
                         Ok(()) => self.stage = HandlerStage::Resumed,
                         Err(error) => self.begin_new_session(error, server),
                     }
@@ -327,7 +327,7 @@ impl SocketDriver {
         match claim {
             Ok(Some(claim)) => self.stage = HandlerStage::Claiming(claim),
             Ok(None) => self.call_first_middleware(),
-            Err(_) => self.handle_claimed(Err(ClaimError::NodeLeft)),
+            Err(_) => self.handle_claimed(Err(ClaimError::ServerUnavailable)),
         }
     }
 
