@@ -4,53 +4,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tidewire_adapter::cluster::{ClusterAdapter, ClusterOptions, LocalDelivery, Message, NodeId, RequestId};
-use tidewire_adapter::testing::{Loopback, Probe, Server, TestHost, event, event_with_ack, id};
+use tidewire_adapter::cluster::{LocalDelivery, Message, NodeId, RequestId};
+use tidewire_adapter::testing::{Probe, TestHost, event, event_with_ack, id};
 use tidewire_adapter::{
     Adapter, BroadcastOptions, ClaimError, DeliveryPolicy, Host, LinkChange, LocalSocket, Missing,
     MissingReason, RecoveryOptions, Replies, Reply, Request, Session, Time,
 };
 
-/// Servers of a cluster, each with a socket.
-struct Cluster {
-    bus: Loopback,
-    nodes: Vec<Node>,
-}
+use crate::support::Cluster;
 
-struct Node {
-    server: Server,
-    host: Arc<TestHost>,
-    adapter: Arc<ClusterAdapter>,
-    probe: Arc<Probe>,
-}
-
-impl Cluster {
-    fn start(count: u8, local_delivery: LocalDelivery, set: impl Fn(&mut ClusterOptions)) -> Self {
-        let bus = Loopback::new(local_delivery);
-        let node = |number| {
-            let (server, host) = (bus.attach(), TestHost::new(0));
-            let weak: Weak<TestHost> = Arc::downgrade(&host);
-            let adapter = server.adapter_with("/", weak as Weak<dyn Host>, &set);
-            adapter.start(Time::ZERO);
-            let probe = Probe::new(id(number));
-            adapter.insert(Arc::clone(&probe) as Arc<dyn LocalSocket>);
-            Node { server, host, adapter, probe }
-        };
-        let nodes = (0..count).map(node).collect();
-        bus.settle();
-        Self { bus, nodes }
-    }
-
-    fn request(&self, seconds: u64) -> (Request, Arc<Mutex<Vec<Reply>>>) {
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let to = Arc::clone(&received);
-        let replies = Replies::new(move |reply| to.lock().expect("nothing panics").push(reply));
-        (Request { timeout: Duration::from_secs(seconds), now: self.bus.now(), replies }, received)
-    }
-
-    fn texts(&self) -> Vec<Vec<String>> {
-        self.nodes.iter().map(|node| node.probe.texts()).collect()
-    }
+fn request(cluster: &Cluster, seconds: u64) -> (Request, Arc<Mutex<Vec<Reply>>>) {
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let to = Arc::clone(&received);
+    let replies = Replies::new(move |reply| to.lock().expect("nothing panics").push(reply));
+    (Request { timeout: Duration::from_secs(seconds), now: cluster.bus.now(), replies }, received)
 }
 
 fn all() -> BroadcastOptions {
@@ -126,9 +93,8 @@ fn what_is_published_without_a_link_is_lost_and_the_namespace_knows_it() {
 fn a_session_that_has_seen_events_of_a_server_without_a_link_is_not_recovered() {
     let cluster = Cluster::start(2, LocalDelivery::InLogOrder, |_| {});
     let node = &cluster.nodes[0];
-    let host: Weak<TestHost> = Arc::downgrade(&node.host);
-    assert!(node.adapter.enable_recovery(RecoveryOptions::new([7; 8]), host as Weak<dyn Host>));
-    let recovery = node.adapter.recovery().expect("enabled");
+    node.enable_recovery(RecoveryOptions::new([7; 8]));
+    let recovery = node.recovery();
     node.adapter.handle_link(LinkChange::Lost);
     let probe = Probe::new(id(7));
     recovery.begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
@@ -151,12 +117,11 @@ fn a_client_that_has_received_everything_recovers_on_any_server_although_the_log
     for back_to in [0, 1] {
         let cluster = Cluster::start(2, LocalDelivery::InLogOrder, |_| {});
         for node in &cluster.nodes {
-            let host: Weak<TestHost> = Arc::downgrade(&node.host);
             let mut options = RecoveryOptions::new([7; 8]);
             options.max_log_bytes = 4096;
-            assert!(node.adapter.enable_recovery(options, host as Weak<dyn Host>));
+            node.enable_recovery(options);
         }
-        let recovery = |index: usize| cluster.nodes[index].adapter.recovery().expect("enabled");
+        let recovery = |index: usize| cluster.nodes[index].recovery();
         let probe = Probe::new(id(7));
         recovery(0).begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
         cluster.nodes[0].adapter.broadcast(&event("received"), &all());
@@ -196,7 +161,7 @@ fn a_server_that_is_silent_for_ten_seconds_is_dead_and_nobody_waits_for_it() {
     let [one, two, three] = &*cluster.nodes else { panic!("three") };
     cluster.bus.advance(Duration::from_secs(60));
     assert_eq!(one.adapter.server_count(), Some(3), "heartbeats keep them alive");
-    let (request, received) = cluster.request(3600);
+    let (request, received) = request(&cluster, 3600);
     one.adapter.server_side_emit(&event("load"), Some(request));
     two.server.cut();
     cluster.bus.settle();
@@ -215,7 +180,7 @@ fn a_server_that_is_silent_for_ten_seconds_is_dead_and_nobody_waits_for_it() {
 fn the_number_of_clients_may_arrive_after_the_first_acknowledgement() {
     let cluster = Cluster::start(2, LocalDelivery::AtOnce, |_| {});
     let [one, two] = &*cluster.nodes else { panic!("two") };
-    let (request, received) = cluster.request(5);
+    let (request, received) = request(&cluster, 5);
     let only_two = all().to(id(1));
     one.adapter.broadcast_with_ack(&event_with_ack("x", 0), 0, &only_two, request);
     let (from, request, now) = (Some(two.adapter.id()), RequestId(first_request()), cluster.bus.now());
@@ -241,7 +206,7 @@ fn the_number_of_clients_may_arrive_after_the_first_acknowledgement() {
 fn replies_that_nobody_waits_for_are_ignored() {
     let cluster = Cluster::start(2, LocalDelivery::AtOnce, |_| {});
     let [one, two] = &*cluster.nodes else { panic!("two") };
-    let (request, received) = cluster.request(5);
+    let (request, received) = request(&cluster, 5);
     one.adapter.fetch_sockets(&all(), request);
     let now = cluster.bus.now();
     for sender in [None, Some(one.adapter.id()), Some(&NodeId::from("stranger")), Some(two.adapter.id())] {
@@ -287,16 +252,16 @@ fn the_limits_bound_servers_and_requests() {
     }
     assert_eq!(one.adapter.server_count(), Some(3), "itself, the other, and one more");
 
-    let (first, first_replies) = cluster.request(3600);
+    let (first, first_replies) = request(&cluster, 3600);
     two.adapter.fetch_sockets(&all(), first);
-    let (second, second_replies) = cluster.request(3600);
+    let (second, second_replies) = request(&cluster, 3600);
     two.adapter.fetch_sockets(&all(), second);
     cluster.bus.settle();
     let limit = Missing::Server { node: one.adapter.id().clone(), reason: MissingReason::Limit };
     assert_eq!(take(&second_replies), [Reply::Missing(limit)]);
     assert!(matches!(take(&first_replies)[..], [Reply::Sockets(_)]));
 
-    let (request, _) = cluster.request(3600);
+    let (request, _) = request(&cluster, 3600);
     two.adapter.broadcast_with_ack(&event_with_ack("x", 0), 0, &all(), request);
     cluster.bus.settle();
     assert_eq!(one.probe.ack_timeouts(), [Duration::from_secs(7)]);
@@ -346,9 +311,8 @@ fn a_server_that_gets_a_reply_may_call_the_adapter() {
 fn a_panic_of_what_waits_for_the_bus_stops_nothing_that_waits_behind_it() {
     let cluster = Cluster::start(1, LocalDelivery::InLogOrder, |_| {});
     let node = &cluster.nodes[0];
-    let host: Weak<TestHost> = Arc::downgrade(&node.host);
-    assert!(node.adapter.enable_recovery(RecoveryOptions::new([7; 8]), host as Weak<dyn Host>));
-    let recovery = node.adapter.recovery().expect("enabled");
+    node.enable_recovery(RecoveryOptions::new([7; 8]));
+    let recovery = node.recovery();
     // After this, a lone server knows that it is alone.
     cluster.bus.advance(Duration::from_secs(6));
     let claimed = Arc::new(Mutex::new(Vec::new()));

@@ -3,38 +3,29 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tidewire_adapter::cluster::{ClusterAdapter, ClusterOptions, LocalDelivery};
-use tidewire_adapter::testing::{Loopback, Probe, Server, TestHost, event, id};
+use tidewire_adapter::cluster::{ClusterOptions, LocalDelivery};
+use tidewire_adapter::testing::{Probe, TestHost, event, id};
 use tidewire_adapter::{
-    Adapter, BroadcastOptions, ClaimError, Host, LocalSocket, Recovery, RecoveryOptions, Replies, Reply,
-    Request, Session,
+    Adapter, BroadcastOptions, ClaimError, Host, LocalSocket, RecoveryOptions, Replies, Reply, Request,
+    Session,
 };
+
+use crate::support::Cluster;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The clocks of the servers have nothing to do with each other.
 const CLOCKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(100_000), Duration::from_secs(1_000)];
 
-struct Cluster {
-    bus: Loopback,
-    nodes: Vec<Node>,
-}
-
-struct Node {
-    server: Server,
-    host: Arc<TestHost>,
-    adapter: Arc<ClusterAdapter>,
-}
-
 /// The result of a claim, once there is one.
 type Claimed = Arc<Mutex<Option<Result<Session, ClaimError>>>>;
 
 impl Cluster {
     /// Starts servers that know each other and have an event in their logs.
-    fn start(count: usize, set: impl Fn(&mut ClusterOptions)) -> Self {
-        let mut cluster = Self { bus: Loopback::new(LocalDelivery::InLogOrder), nodes: vec![] };
+    fn start_with_recovery(count: usize, set: impl Fn(&mut ClusterOptions)) -> Self {
+        let mut cluster = Self::new(LocalDelivery::InLogOrder);
         for _ in 0..count {
-            cluster.join(&set);
+            cluster.join_with_recovery(&set);
         }
         cluster.nodes[0].emit("first");
         cluster.bus.settle();
@@ -43,19 +34,14 @@ impl Cluster {
     }
 
     /// Starts another server. Nothing reaches it yet.
-    fn join(&mut self, set: impl Fn(&mut ClusterOptions)) {
-        let (server, host) = (self.bus.attach(), TestHost::new(0));
-        let weak: Weak<TestHost> = Arc::downgrade(&host);
-        let adapter = server.adapter_with("/", Weak::clone(&weak) as Weak<dyn Host>, set);
-        assert!(adapter.enable_recovery(RecoveryOptions::new([7; 8]), weak));
-        server.set_clock(CLOCKS[self.nodes.len()]);
-        adapter.start(server.now());
-        self.nodes.push(Node { server, host, adapter });
+    fn join_with_recovery(&mut self, set: impl Fn(&mut ClusterOptions)) {
+        let clock = CLOCKS[self.nodes.len()];
+        self.join(clock, set).enable_recovery(RecoveryOptions::new([7; 8]));
     }
 
     /// Keeps the session of a socket that has lost its connection.
     fn suspend(&self, node: usize, pid: &str) {
-        let (recovery, probe) = (self.nodes[node].recovery(), Probe::new(id(1)));
+        let (recovery, probe) = (self.nodes[node].recovery(), Probe::new(id(100)));
         recovery.begin(pid, Arc::clone(&probe) as Arc<dyn LocalSocket>);
         recovery.suspend(&*probe, probe.generation(), self.nodes[node].server.now());
     }
@@ -71,29 +57,9 @@ impl Cluster {
         claimed
     }
 
-    /// Makes the bus accept everything that was published.
-    fn accept(&self) {
-        while self.bus.accept_one() {}
-    }
-
     /// Returns how many sessions each server keeps.
     fn kept(&self) -> Vec<usize> {
         self.nodes.iter().map(|node| node.recovery().kept().sessions).collect()
-    }
-}
-
-impl Node {
-    fn recovery(&self) -> &dyn Recovery {
-        self.adapter.recovery().expect("enabled")
-    }
-
-    fn emit(&self, name: &str) {
-        self.adapter.broadcast(&event(name), &BroadcastOptions::new());
-    }
-
-    /// Delivers everything that the bus has accepted for this server.
-    fn deliver(&self) {
-        while self.server.deliver_one() {}
     }
 }
 
@@ -104,7 +70,7 @@ fn result(claimed: &Claimed) -> Option<Result<(), ClaimError>> {
 #[test]
 fn a_copy_that_is_lost_leaves_the_session_where_it_is() {
     for back_on in [0, 1] {
-        let cluster = Cluster::start(2, |_| {});
+        let cluster = Cluster::start_with_recovery(2, |_| {});
         cluster.suspend(0, "pid");
         let lost = cluster.claim(1, "pid");
         cluster.accept();
@@ -123,7 +89,7 @@ fn a_copy_that_is_lost_leaves_the_session_where_it_is() {
 #[test]
 fn a_session_whose_handover_is_not_confirmed_is_found_by_the_next_claim() {
     for back_on in [0, 1, 2] {
-        let cluster = Cluster::start(3, |_| {});
+        let cluster = Cluster::start_with_recovery(3, |_| {});
         cluster.suspend(0, "pid");
         let lost = cluster.claim(1, "pid");
         for _ in 0..2 {
@@ -150,7 +116,7 @@ fn a_session_whose_handover_is_not_confirmed_is_found_by_the_next_claim() {
 
 #[test]
 fn a_server_that_cannot_get_its_copy_confirmed_does_not_say_that_it_knows_no_session() {
-    let cluster = Cluster::start(3, |_| {});
+    let cluster = Cluster::start_with_recovery(3, |_| {});
     cluster.suspend(0, "pid");
     let lost = cluster.claim(1, "pid");
     cluster.accept();
@@ -173,7 +139,7 @@ fn a_server_that_cannot_get_its_copy_confirmed_does_not_say_that_it_knows_no_ses
 
 #[test]
 fn a_session_that_is_claimed_twice_has_one_owner() {
-    let cluster = Cluster::start(3, |_| {});
+    let cluster = Cluster::start_with_recovery(3, |_| {});
     cluster.suspend(0, "pid");
     let claims = [1, 2].map(|node| cluster.claim(node, "pid"));
     cluster.bus.settle();
@@ -188,9 +154,9 @@ fn a_session_that_is_claimed_twice_has_one_owner() {
 
 #[test]
 fn a_server_that_has_just_started_waits_until_it_knows_the_others() {
-    let mut cluster = Cluster::start(2, |_| {});
+    let mut cluster = Cluster::start_with_recovery(2, |_| {});
     cluster.suspend(0, "pid");
-    cluster.join(|_| {});
+    cluster.join_with_recovery(|_| {});
     assert_eq!(cluster.nodes[2].adapter.server_count(), Some(1));
     let claims = ["pid", "nobody has it"].map(|pid| cluster.claim(2, pid));
     assert_eq!(claims.each_ref().map(result), [None, None], "it knows nobody yet");
@@ -208,9 +174,9 @@ fn a_server_that_has_just_started_waits_until_it_knows_the_others() {
 
 #[test]
 fn a_server_without_the_log_of_the_others_refuses_a_session_and_does_not_destroy_it() {
-    let mut cluster = Cluster::start(2, |_| {});
+    let mut cluster = Cluster::start_with_recovery(2, |_| {});
     cluster.suspend(0, "pid");
-    cluster.join(|_| {});
+    cluster.join_with_recovery(|_| {});
     let refused = cluster.claim(2, "pid");
     cluster.bus.settle();
     assert_eq!(result(&refused), Some(Err(ClaimError::LogTooShort)));
@@ -222,7 +188,7 @@ fn a_server_without_the_log_of_the_others_refuses_a_session_and_does_not_destroy
 
 #[test]
 fn a_server_that_has_lost_its_link_asks_who_is_there_again() {
-    let cluster = Cluster::start(2, |_| {});
+    let cluster = Cluster::start_with_recovery(2, |_| {});
     let pending = cluster.claim(1, "pid");
     cluster.nodes[1].server.cut();
     assert_eq!(result(&pending), Some(Err(ClaimError::Gap)));
@@ -239,7 +205,7 @@ fn a_server_that_has_lost_its_link_asks_who_is_there_again() {
 
 #[test]
 fn a_session_that_moves_again_and_again_expires_when_it_would_have_expired() {
-    let cluster = Cluster::start(2, |_| {});
+    let cluster = Cluster::start_with_recovery(2, |_| {});
     cluster.suspend(0, "pid");
     for turn in 0..11 {
         cluster.bus.advance(10 * SECOND);
@@ -259,7 +225,7 @@ fn a_session_that_moves_again_and_again_expires_when_it_would_have_expired() {
 
 #[test]
 fn claims_and_requests_have_limits_of_their_own() {
-    let cluster = Cluster::start(2, |options| {
+    let cluster = Cluster::start_with_recovery(2, |options| {
         options.max_requests = 1;
         options.max_claims = 1;
     });
@@ -284,7 +250,7 @@ fn claims_and_requests_have_limits_of_their_own() {
 
 #[test]
 fn claims_that_wait_for_the_bus_have_a_deadline() {
-    let cluster = Cluster::start(2, |_| {});
+    let cluster = Cluster::start_with_recovery(2, |_| {});
     cluster.suspend(0, "pid");
     // The bus does not return this.
     cluster.nodes[0].emit("stuck");
@@ -302,7 +268,7 @@ fn claims_that_wait_for_the_bus_have_a_deadline() {
 
 #[test]
 fn claims_that_wait_for_the_bus_are_bounded() {
-    let cluster = Cluster::start(3, |options| options.max_claims = 2);
+    let cluster = Cluster::start_with_recovery(3, |options| options.max_claims = 2);
     let refused = Some(Err(ClaimError::TooManyClaims));
     cluster.suspend(0, "pid");
     cluster.nodes[0].emit("on its way");
@@ -326,7 +292,7 @@ fn claims_that_wait_for_the_bus_are_bounded() {
 
 #[test]
 fn a_lost_link_refuses_the_claims_that_wait_for_the_bus() {
-    let cluster = Cluster::start(2, |_| {});
+    let cluster = Cluster::start_with_recovery(2, |_| {});
     cluster.suspend(0, "pid");
     cluster.nodes[0].emit("lost");
     let claim = cluster.claim(0, "pid");
@@ -336,7 +302,7 @@ fn a_lost_link_refuses_the_claims_that_wait_for_the_bus() {
 
 #[test]
 fn many_claims_do_not_delay_the_events_of_other_namespaces() {
-    let cluster = Cluster::start(1, |_| {});
+    let cluster = Cluster::start_with_recovery(1, |_| {});
     let node = &cluster.nodes[0];
     let host = TestHost::new(0);
     let weak: Weak<TestHost> = Arc::downgrade(&host);
@@ -364,7 +330,7 @@ fn many_claims_do_not_delay_the_events_of_other_namespaces() {
 
 #[test]
 fn a_client_does_not_wait_for_a_server_that_leaves() {
-    let cluster = Cluster::start(2, |_| {});
+    let cluster = Cluster::start_with_recovery(2, |_| {});
     cluster.suspend(0, "pid");
     let claim = cluster.claim(1, "pid");
     drop(cluster.nodes[0].adapter.close());

@@ -5,4 +5,5 @@ mod cluster_recovery;
 mod contract;
 mod model;
 mod suite;
+mod support;
 mod threads;
