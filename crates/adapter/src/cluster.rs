@@ -11,6 +11,7 @@ mod message;
 mod node;
 mod operations;
 mod options;
+mod publishing;
 mod recovery;
 mod waiting_claims;
 
@@ -22,7 +23,7 @@ use engineio_proto::MessageEncoder;
 use socketio_proto::EncodedEvent;
 use ws_proto::Time;
 
-pub use bus::Bus;
+pub use bus::{Bus, PublishError};
 pub use message::{AckRequest, ClaimReply, Message, MovedSession, NodeId, Recipient, RequestId};
 pub use options::{ClusterOptions, LocalDelivery};
 
@@ -39,7 +40,9 @@ use node::{Deliveries, Link, Node};
 /// ```
 /// use std::sync::{Arc, Mutex, Weak};
 ///
-/// use tidewire_adapter::cluster::{Bus, ClusterAdapter, ClusterOptions, Message, Recipient};
+/// use tidewire_adapter::cluster::{
+///     Bus, ClusterAdapter, ClusterOptions, Message, PublishError, Recipient,
+/// };
 /// use tidewire_adapter::{Adapter, Host, Time};
 ///
 /// /// A bus whose messages wait until a task sends them.
@@ -51,9 +54,11 @@ use node::{Deliveries, Link, Node};
 ///         // Start the task here. It sends what is in the queue, and passes what it receives to `handle_message`.
 ///     }
 ///
-///     fn publish(&self, recipient: Recipient, message: &Message) {
+///     fn publish(&self, recipient: Recipient, message: &Message) -> Result<(), PublishError> {
+///         // Encode the message here, and return an error if it is larger than the bus accepts.
 ///         self.0.lock().expect("nothing panics").push((recipient, message.clone()));
 ///         // Wake the task here.
+///         Ok(())
 ///     }
 ///
 ///     fn wake(&self) {
@@ -104,8 +109,8 @@ impl ClusterAdapter {
             max_ack_timeout: options.max_ack_timeout,
             claim_timeout: options.claim_timeout,
             max_claims: options.max_claims,
+            log_order: LogOrder::new(options.log_timeout),
             node: Mutex::new(Node::new(options)),
-            log_order: LogOrder::default(),
         })
     }
 
@@ -142,17 +147,15 @@ impl ClusterAdapter {
         let is_own = sender.is_some_and(|sender| *sender == self.id);
         if is_own {
             // Everything else has taken effect when it was published.
-            if let Message::Broadcast { event, options, ack: None } = message
+            if let Message::Broadcast { event, options, ack: None, sequence } = message
                 && self.local_delivery == LocalDelivery::InLogOrder
             {
-                self.deliver(&event, &options, offset);
-                self.log_order.handle_returned(self);
-                self.log_order.run_claims(self, None);
+                self.handle_returned(event, options, sequence, offset, now);
             }
             return;
         }
         match message {
-            Message::Broadcast { event, options, ack: None } => self.deliver(&event, &options, offset),
+            Message::Broadcast { event, options, ack: None, .. } => self.deliver(&event, &options, offset),
             Message::SocketsJoin { options, rooms } => self.local.add_sockets(&options, &names(&rooms)),
             Message::SocketsLeave { options, rooms } => self.local.del_sockets(&options, &names(&rooms)),
             Message::DisconnectSockets { options, close_connection } => {
@@ -176,7 +179,7 @@ impl ClusterAdapter {
     fn handle_server_message(&self, sender: &NodeId, message: Message, now: Time) {
         let deliveries = match message {
             Message::InitialHeartbeat => return self.publish(&Message::Heartbeat),
-            Message::Broadcast { event, options, ack: Some(ack) } => {
+            Message::Broadcast { event, options, ack: Some(ack), .. } => {
                 return self.collect_acks(sender, &event, &options, ack);
             }
             Message::FetchSockets { request, options } => {
@@ -231,6 +234,7 @@ impl ClusterAdapter {
     pub fn handle_timeout(&self, now: Time) {
         let (message, deliveries) = self.node().handle_timeout(now);
         self.pass_on(deliveries);
+        self.log_order.handle_timeout(self, now);
         self.log_order.run_claims(self, Some(now));
         if let Some(message) = message {
             self.publish(&message);
@@ -289,16 +293,19 @@ impl ClusterAdapter {
         if sockets.is_empty() {
             return;
         }
-        let (bus, recipient) = (Arc::clone(&self.bus), Recipient::Node(sender.clone()));
-        let replies = Replies::new(move |reply| {
-            let message = match reply {
-                Reply::Ack { arguments, .. } => Message::BroadcastAck { request, arguments },
-                Reply::Missing(Missing::Client { id: socket, reason }) => {
-                    Message::BroadcastMissing { request, socket, reason }
+        let reply_to_sender = self.replier(sender);
+        let replies = Replies::new(move |reply| match reply {
+            Reply::Ack { socket, arguments } => {
+                let refused = reply_to_sender(&Message::BroadcastAck { request, arguments });
+                if let (Err(error), Some(socket)) = (refused, socket) {
+                    let (socket, reason) = (socket.as_str().into(), error.missing_reason());
+                    let _ = reply_to_sender(&Message::BroadcastMissing { request, socket, reason });
                 }
-                _ => return,
-            };
-            bus.publish(recipient.clone(), &message);
+            }
+            Reply::Missing(Missing::Client { id: socket, reason }) => {
+                let _ = reply_to_sender(&Message::BroadcastMissing { request, socket, reason });
+            }
+            _ => {}
         });
         let ack_id = host.next_ack_id();
         let event = event.with_ack(&mut MessageEncoder::new(), &self.namespace, ack_id);
@@ -310,9 +317,9 @@ impl ClusterAdapter {
     }
 
     fn responder(&self, request: RequestId, sender: &NodeId) -> ServerSideResponder {
-        let (bus, recipient) = (Arc::clone(&self.bus), Recipient::Node(sender.clone()));
+        let reply_to_sender = self.replier(sender);
         ServerSideResponder::new(move |arguments| {
-            bus.publish(recipient, &Message::ServerSideEmitResponse { request, arguments });
+            let _ = reply_to_sender(&Message::ServerSideEmitResponse { request, arguments });
         })
     }
 
@@ -331,14 +338,6 @@ impl ClusterAdapter {
             }
         }
         self.run(claims);
-    }
-
-    fn publish(&self, message: &Message) {
-        self.bus.publish(Recipient::All, message);
-    }
-
-    fn reply(&self, recipient: &NodeId, message: &Message) {
-        self.bus.publish(Recipient::Node(recipient.clone()), message);
     }
 
     fn node(&self) -> MutexGuard<'_, Node> {

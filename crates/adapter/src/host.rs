@@ -6,6 +6,8 @@ use std::sync::Arc;
 use socketio_proto::{Arguments, EncodedEvent};
 use ws_proto::Time;
 
+use crate::cluster::{Message, PublishError};
+
 /// A namespace of a server, as its adapter sees it. The adapter calls it while it holds no lock.
 pub trait Host: Send + Sync {
     /// Returns a new acknowledgement id. All sockets of the namespace share the counter.
@@ -28,6 +30,12 @@ pub trait Host: Send + Sync {
 
     /// Is called when the link between this server and the others changes.
     fn on_link(&self, change: LinkChange);
+
+    /// Is called when other servers do not get a message of this server, or perhaps do not: the message bus has refused it,
+    /// or has not returned an event. What the message does on this server is not affected. Default: does nothing.
+    fn on_publish_error(&self, message: &Message, error: &PublishError) {
+        let _ = (message, error);
+    }
 
     /// Returns the time. An adapter with [`Recovery`](crate::Recovery) calls it for each event that it logs.
     fn now(&self) -> Time;

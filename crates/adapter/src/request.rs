@@ -132,7 +132,7 @@ pub enum MissingReason {
     /// The client has disconnected, the other server has left the cluster, or this server has lost its link to it.
     #[error("it has disconnected")]
     Disconnected,
-    /// A limit was reached, so the request was not sent, or the reply was not kept.
+    /// A limit was reached, also one of the message bus, so the request was not sent, or the reply was not sent or not kept.
     #[error("a limit was reached")]
     Limit,
 }

@@ -233,7 +233,7 @@ fn first_request() -> u64 {
 fn a_program_that_is_no_server_may_emit_and_nobody_waits_for_it() {
     let cluster = Cluster::start(1, LocalDelivery::AtOnce, |_| {});
     let [one] = &*cluster.nodes else { panic!("one") };
-    let message = Message::Broadcast { event: event("emitter"), options: all(), ack: None };
+    let message = Message::Broadcast { event: event("emitter"), options: all(), ack: None, sequence: None };
     one.adapter.handle_message(None, message, None, Time::ZERO);
     assert_eq!(one.probe.texts(), ["emitter"]);
     assert_eq!(one.adapter.server_count(), Some(1));

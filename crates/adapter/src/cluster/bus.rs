@@ -1,11 +1,13 @@
 //! What a driver implements.
 
-use std::sync::Weak;
+use std::error::Error;
+use std::sync::{Arc, Weak};
 
 use ws_proto::Time;
 
 use super::{ClusterAdapter, Message, Recipient};
 use crate::ready::Ready;
+use crate::request::MissingReason;
 
 /// The connection of a [`ClusterAdapter`] to the message bus between the servers. A driver implements it.
 ///
@@ -24,7 +26,11 @@ pub trait Bus: Send + Sync {
     /// message may have a deadline that is earlier than the one the task waits for.
     ///
     /// Messages from one thread must reach each server in the order in which they were published.
-    fn publish(&self, recipient: Recipient, message: &Message);
+    ///
+    /// # Errors
+    /// The bus does not take the message, for instance because it is too large. No server gets it then. A driver that
+    /// learns this later calls [`ClusterAdapter::handle_publish_error`] instead.
+    fn publish(&self, recipient: Recipient, message: &Message) -> Result<(), PublishError>;
 
     /// Wakes the driver's task, because [`ClusterAdapter::poll_timeout`] has become earlier. The same rules apply as to
     /// [`publish`](Self::publish).
@@ -40,5 +46,36 @@ pub trait Bus: Send + Sync {
     /// nothing.
     fn close(&self) -> Ready {
         Ready::now()
+    }
+}
+
+/// Why other servers do not get a message of this server.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The message is larger than the message bus accepts.
+    #[error("the message has {size} bytes, but the message bus accepts only {max}")]
+    TooLarge {
+        /// The size of the message in bytes, as the driver has encoded it.
+        size: usize,
+        /// The maximum size in bytes.
+        max: usize,
+    },
+    /// The message bus has refused the message for another reason.
+    #[error("the message bus has refused the message")]
+    Refused(#[source] Arc<dyn Error + Send + Sync>),
+    /// The message bus has not returned an event [in time](super::ClusterOptions::log_timeout), or has returned a later one
+    /// instead. Other servers may have it.
+    #[error("the message bus has not returned the event")]
+    NotReturned,
+}
+
+impl PublishError {
+    /// Returns why the reply to a message, or the message as a reply, does not come.
+    pub(super) fn missing_reason(&self) -> MissingReason {
+        match self {
+            Self::TooLarge { .. } => MissingReason::Limit,
+            Self::Refused(_) | Self::NotReturned => MissingReason::Disconnected,
+        }
     }
 }

@@ -2,16 +2,21 @@
 //!
 //! If the bus orders all events, an event is delivered when the bus returns it. What the program does after it has sent the
 //! event comes after it: a socket that leaves a room, or is disconnected, still receives it.
+//!
+//! An event that the bus refuses, or does not return in time, is delivered on this server alone, at its place in the queue.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use ws_proto::Time;
+use socketio_proto::EncodedEvent;
+use ws_proto::{PeerDeadline, Time};
 
-use super::ClusterAdapter;
 use super::waiting_claims::{ClaimAction, WaitingClaims};
+use super::{ClusterAdapter, Message, PublishError};
+use crate::options::BroadcastOptions;
 use crate::recovery::ClaimError;
 
 /// How many claims run at once. A claim reads the log, and the thread that runs it delivers the messages of other namespaces
@@ -19,8 +24,10 @@ use crate::recovery::ClaimError;
 const CLAIMS_AT_ONCE: usize = 16;
 
 /// A queue of published events, and of what comes after them.
-#[derive(Default)]
-pub(super) struct LogOrder(Mutex<State>);
+pub(super) struct LogOrder {
+    timeout: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
@@ -29,6 +36,8 @@ struct State {
     last: u64,
     /// Some thread runs what is at the front of the queue.
     is_running: bool,
+    /// The bus must have returned the events up to this number at this time. Events that come later wait for the next time.
+    deadline: Option<(u64, PeerDeadline)>,
     /// Claims of clients of this server, and of other servers. They may come later than their place, but not earlier.
     claims: [WaitingClaims; 2],
 }
@@ -41,26 +50,40 @@ pub(super) enum Origin {
 }
 
 enum Item {
-    /// An event that the bus has not returned.
-    Published,
+    /// A broadcast that the bus has not returned.
+    Published(Message),
     Action(Action),
 }
 
-type Action = Box<dyn FnOnce(&ClusterAdapter) + Send>;
+pub(super) type Action = Box<dyn FnOnce(&ClusterAdapter) + Send>;
 
 impl LogOrder {
+    /// Creates an empty queue. The bus returns an event within `timeout`.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, state: Mutex::default() }
+    }
+
     /// Returns whether no event is on its way.
     pub(super) fn is_empty(&self) -> bool {
         let state = self.state();
         state.items.is_empty() && !state.is_running
     }
 
-    /// Publishes an event that the bus will return.
-    pub(super) fn publish(&self, publish: impl FnOnce()) {
+    /// Publishes an event that the bus will return. If it refuses the event, the caller passes the sequence number of the
+    /// message to [`handle_refused`](Self::handle_refused).
+    pub(super) fn publish(
+        &self,
+        event: &EncodedEvent,
+        options: &BroadcastOptions,
+        publish: impl FnOnce(&Message) -> Result<(), PublishError>,
+    ) -> Result<(), (Message, PublishError)> {
         let mut state = self.state();
+        let (ack, sequence) = (None, Some(state.last + 1));
+        let message = Message::Broadcast { event: event.clone(), options: options.clone(), ack, sequence };
         // Under the lock, so that the bus gets the events in this order.
-        publish();
-        state.push(Item::Published);
+        let result = publish(&message).map_err(|error| (message.clone(), error));
+        state.push(Item::Published(message));
+        result
     }
 
     /// Runs an action after all events that were published before: at once if all of them have returned.
@@ -122,20 +145,63 @@ impl LogOrder {
         clients.next(done, now).or_else(|| servers.next(done, now))
     }
 
-    /// Returns when [`run_claims`](Self::run_claims) must be called next. A time in the past means at once.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) and [`run_claims`](Self::run_claims) must be called next. A time
+    /// in the past means at once.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let state = self.state();
         let done = state.done();
-        state.claims.iter().filter_map(|claims| claims.poll_timeout(done)).min()
+        let claims = state.claims.iter().filter_map(|claims| claims.poll_timeout(done));
+        claims.chain(state.poll_timeout()).min()
     }
 
-    /// Handles that the bus has returned the oldest event, after it was delivered.
-    pub(super) fn handle_returned(&self, adapter: &ClusterAdapter) {
+    /// Handles that the bus returns an event. `deliver` runs at the place of the event. Returns `false` if the event does not
+    /// wait any more.
+    pub(super) fn handle_returned(
+        &self,
+        adapter: &ClusterAdapter,
+        sequence: Option<u64>,
+        now: Time,
+        deliver: Action,
+    ) -> bool {
         {
             let mut state = self.state();
-            if let Some(Item::Published) = state.items.front() {
-                state.items.pop_front();
+            let index = match sequence {
+                Some(sequence) => state.index(sequence),
+                None => state.items.iter().position(Item::is_published),
+            };
+            let Some(index) = index.filter(|index| state.items[*index].is_published()) else { return false };
+            state.items[index] = Item::Action(deliver);
+            // The bus keeps the order, so it does not return the earlier ones any more.
+            state.give_up(index, ClusterAdapter::handle_not_returned);
+            state.start_deadline(now, self.timeout);
+        }
+        self.run_actions(adapter);
+        true
+    }
+
+    /// Handles that the bus refuses an event.
+    pub(super) fn handle_refused(&self, adapter: &ClusterAdapter, sequence: u64) {
+        {
+            let mut state = self.state();
+            let Some(index) = state.index(sequence) else { return };
+            state.items[index].give_up(ClusterAdapter::deliver_here);
+        }
+        self.run_actions(adapter);
+    }
+
+    /// Gives up the events whose time is over.
+    pub(super) fn handle_timeout(&self, adapter: &ClusterAdapter, now: Time) {
+        {
+            let mut state = self.state();
+            let done = state.done();
+            if let Some((last, deadline)) = &mut state.deadline
+                && *last > done
+                && deadline.expired_or_restart(self.timeout, now)
+            {
+                let index = state.deadline.take().and_then(|(last, _)| state.index(last));
+                state.give_up(index.map_or(0, |index| index + 1), ClusterAdapter::handle_not_returned);
             }
+            state.start_deadline(now, self.timeout);
         }
         self.run_actions(adapter);
     }
@@ -144,7 +210,8 @@ impl LogOrder {
     pub(super) fn handle_lost(&self, adapter: &ClusterAdapter) {
         let mut claims = {
             let mut state = self.state();
-            state.items.retain(|item| matches!(item, Item::Action(_)));
+            let all = state.items.len();
+            state.give_up(all, ClusterAdapter::deliver_here);
             state.take_claims()
         };
         self.run_actions(adapter);
@@ -179,7 +246,7 @@ impl LogOrder {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -202,6 +269,34 @@ impl State {
         self.claims.iter_mut().flat_map(WaitingClaims::take_all).collect()
     }
 
+    /// Returns the place of an item in the queue.
+    fn index(&self, number: u64) -> Option<usize> {
+        let first = self.last + 1 - self.items.len() as u64;
+        let index = usize::try_from(number.checked_sub(first)?).ok()?;
+        (index < self.items.len()).then_some(index)
+    }
+
+    /// Gives up the events among the first `count` items.
+    fn give_up(&mut self, count: usize, handle: fn(&ClusterAdapter, &Message)) {
+        self.items.iter_mut().take(count).for_each(|item| item.give_up(handle));
+    }
+
+    /// Returns when the time of the first events is over. Nobody has told the time of those that were published since the
+    /// others have returned.
+    fn poll_timeout(&self) -> Option<Time> {
+        match self.deadline.filter(|(last, _)| *last > self.done()) {
+            Some((_, deadline)) => Some(deadline.time()),
+            None => self.items.iter().any(Item::is_published).then_some(Time::ZERO),
+        }
+    }
+
+    /// Starts the time of the events that are in the queue, unless the time of some of them runs.
+    fn start_deadline(&mut self, now: Time, timeout: Duration) {
+        if self.poll_timeout() == Some(Time::ZERO) {
+            self.deadline = Some((self.last, PeerDeadline::new(now + timeout)));
+        }
+    }
+
     fn push(&mut self, item: Item) {
         self.last += 1;
         self.items.push_back(item);
@@ -210,6 +305,20 @@ impl State {
     /// Returns the number of the last item that is done.
     fn done(&self) -> u64 {
         self.last - self.items.len() as u64 - u64::from(self.is_running)
+    }
+}
+
+impl Item {
+    fn is_published(&self) -> bool {
+        matches!(self, Self::Published(_))
+    }
+
+    /// If this is an event, passes it to `handle` when it is at the front.
+    fn give_up(&mut self, handle: fn(&ClusterAdapter, &Message)) {
+        if let Self::Published(message) = self {
+            let message = message.clone();
+            *self = Self::Action(Box::new(move |adapter| handle(adapter, &message)));
+        }
     }
 }
 

@@ -79,6 +79,9 @@ pub enum Message {
         options: BroadcastOptions,
         /// Set if the sender collects the acknowledgements.
         ack: Option<AckRequest>,
+        /// Set if the bus must return the event to its sender ([`LocalDelivery::InLogOrder`](super::LocalDelivery)), which
+        /// then knows which of its events this is. Other servers ignore it. Node has no such number.
+        sequence: Option<u64>,
     },
     /// The sockets that the options select join rooms.
     SocketsJoin {
@@ -188,6 +191,43 @@ pub enum Message {
         /// another server was faster, or it has expired.
         is_taken: bool,
     },
+}
+
+impl Message {
+    /// Returns the name of the variant in snake case, for logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InitialHeartbeat => "initial_heartbeat",
+            Self::Heartbeat => "heartbeat",
+            Self::Broadcast { .. } => "broadcast",
+            Self::SocketsJoin { .. } => "sockets_join",
+            Self::SocketsLeave { .. } => "sockets_leave",
+            Self::DisconnectSockets { .. } => "disconnect_sockets",
+            Self::FetchSockets { .. } => "fetch_sockets",
+            Self::FetchSocketsResponse { .. } => "fetch_sockets_response",
+            Self::ServerSideEmit { .. } => "server_side_emit",
+            Self::ServerSideEmitResponse { .. } => "server_side_emit_response",
+            Self::BroadcastClientCount { .. } => "broadcast_client_count",
+            Self::BroadcastAck { .. } => "broadcast_ack",
+            Self::Close => "close",
+            Self::BroadcastMissing { .. } => "broadcast_missing",
+            Self::ClaimSession { .. } => "claim_session",
+            Self::ClaimSessionResponse { .. } => "claim_session_response",
+            Self::TakeSession { .. } => "take_session",
+            Self::TakeSessionResponse { .. } => "take_session_response",
+        }
+    }
+
+    /// Returns the id of the request that waits for replies to this message.
+    pub(super) fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Broadcast { ack, .. } => ack.map(|ack| ack.request),
+            Self::FetchSockets { request, .. } => Some(*request),
+            Self::ServerSideEmit { request, .. } => *request,
+            _ => None,
+        }
+    }
 }
 
 /// What a server replies to [`Message::ClaimSession`].

@@ -226,6 +226,15 @@ impl Node {
         deliveries
     }
 
+    /// Ends a request that the message bus has refused.
+    pub(super) fn handle_refused(&mut self, id: RequestId, reason: MissingReason) -> Deliveries {
+        let mut deliveries = Deliveries::default();
+        if let Some(pending) = self.requests.remove(&id) {
+            pending.fail(reason, &mut deliveries);
+        }
+        deliveries
+    }
+
     /// Handles a change of the link. Without a link, all requests end.
     pub(super) fn handle_link(&mut self, link: Link) -> Deliveries {
         let mut deliveries = Deliveries::default();

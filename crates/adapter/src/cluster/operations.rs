@@ -6,7 +6,7 @@ use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
 use super::node::Link;
-use super::{AckRequest, ClusterAdapter, LocalDelivery, Message, names};
+use super::{AckRequest, ClusterAdapter, LocalDelivery, Message, Recipient, names};
 use crate::adapter::Adapter;
 use crate::host::Host;
 use crate::in_memory::InMemoryAdapter;
@@ -50,13 +50,19 @@ impl Adapter for ClusterAdapter {
             });
             return None;
         }
-        let message = Message::Broadcast { event: event.clone(), options: options.clone(), ack: None };
         // Without a link, the bus does not return the event.
         if self.local_delivery == LocalDelivery::AtOnce || self.node().link() != Link::Up {
+            let (ack, sequence) = (None, None);
+            let message =
+                Message::Broadcast { event: event.clone(), options: options.clone(), ack, sequence };
             self.publish(&message);
             return Some(self.local.broadcast(event, options));
         }
-        self.log_order.publish(|| self.publish(&message));
+        let result =
+            self.log_order.publish(event, options, |message| self.bus.publish(Recipient::All, message));
+        if let Err((message, error)) = result {
+            self.handle_publish_error(&Recipient::All, &message, &error);
+        }
         None
     }
 
@@ -115,7 +121,8 @@ impl Adapter for ClusterAdapter {
             && let Some(id) = self.begin(request.clone(), true)
         {
             let ack = Some(AckRequest { request: id, timeout });
-            self.publish(&Message::Broadcast { event: event.clone(), options: options.clone(), ack });
+            let (event, options) = (event.clone(), options.clone());
+            self.publish(&Message::Broadcast { event, options, ack, sequence: None });
         }
         let (event, options) = (event.clone(), options.clone());
         self.log_order.run(self, move |adapter| {

@@ -34,6 +34,10 @@ pub struct ClusterOptions {
     /// Protects against servers that request acknowledgements with a timeout of days: each client has an entry for
     /// that time.
     pub max_ack_timeout: Duration,
+    /// How long an event waits until the message bus returns it ([`LocalDelivery::InLogOrder`]). After that, the sockets of
+    /// this server get it, and [no session](crate::ClaimError::Gap) that this server has is recovered. An event that is sent
+    /// while others wait may wait twice as long. Default 5 s.
+    pub log_timeout: Duration,
     /// How long a client that wants to recover its session waits for the message bus and for the servers that may have the
     /// session. After that, it connects as a new client. The server that has the session has this time once more to hand it
     /// over. A server that has just joined the cluster waits this long until it knows the others. Default 1 s.
@@ -70,6 +74,7 @@ impl ClusterOptions {
             max_peers: 1_000,
             max_requests: 10_000,
             max_ack_timeout: Duration::from_secs(600),
+            log_timeout: Duration::from_secs(5),
             claim_timeout: Duration::from_secs(1),
             max_claims: 10_000,
         }
@@ -85,5 +90,8 @@ pub enum LocalDelivery {
     /// When the message bus returns the event with its offset. So all servers deliver the events of all servers in the
     /// same order. The bus must deliver broadcasts to their sender too. Broadcasts that request acknowledgements have no
     /// offset, and are delivered at once.
+    ///
+    /// An event that the bus refuses, or does not return [in time](ClusterOptions::log_timeout), is delivered on its own server
+    /// at its place in the order. The namespace [learns it](crate::Host::on_publish_error).
     InLogOrder,
 }

@@ -84,7 +84,7 @@ impl ClusterAdapter {
     pub(super) fn run(&self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             match effect {
-                Effect::Publish(recipient, message) => self.bus.publish(recipient, &message),
+                Effect::Publish(recipient, message) => self.send(recipient, &message),
                 Effect::Refuse(claimant, error) => self.refuse(claimant, error),
                 Effect::Import(session, until, claim) => {
                     match self.local.import_session(*session, until, claim.now) {
@@ -118,7 +118,7 @@ impl ClusterAdapter {
         }
     }
 
-    fn reply_to_claim(&self, recipient: &NodeId, request: RequestId, reply: ClaimReply) {
+    pub(super) fn reply_to_claim(&self, recipient: &NodeId, request: RequestId, reply: ClaimReply) {
         self.reply(recipient, &Message::ClaimSessionResponse { request, reply });
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use ws_proto::Time;
 
 use crate::adapter::Adapter;
-use crate::cluster::{Bus, ClusterAdapter, ClusterOptions, LocalDelivery, Message, NodeId, Recipient};
+use crate::cluster::{
+    Bus, ClusterAdapter, ClusterOptions, LocalDelivery, Message, NodeId, PublishError, Recipient,
+};
 use crate::host::{Host, LinkChange};
 
 /// A message bus between servers of this process. Cheap to clone; all clones are the same bus.
@@ -27,7 +29,10 @@ struct State {
     servers: Vec<Attached>,
     /// The messages that were lost because a server had no link.
     lost: usize,
+    refusal: Option<Refusal>,
 }
+
+type Refusal = Box<dyn Fn(&Message) -> Result<(), PublishError> + Send>;
 
 struct Published {
     server: usize,
@@ -65,6 +70,7 @@ impl Loopback {
             last_offset: 0,
             servers: Vec::new(),
             lost: 0,
+            refusal: None,
         })))
     }
 
@@ -92,6 +98,35 @@ impl Loopback {
     #[must_use]
     pub fn lost(&self) -> usize {
         self.state().lost
+    }
+
+    /// Makes the bus refuse the messages for which `check` returns an error. It must not call the bus.
+    pub fn refuse(&self, check: impl Fn(&Message) -> Result<(), PublishError> + Send + 'static) {
+        self.state().refusal = Some(Box::new(check));
+    }
+
+    /// Makes the bus refuse the oldest published message, after `publish` has returned. Returns `false` if there is none.
+    #[must_use]
+    pub fn refuse_one(&self, error: &PublishError) -> bool {
+        let (published, adapters) = {
+            let mut state = self.state();
+            let Some(published) = state.published.pop_front() else { return false };
+            let adapters = state.servers[published.server].adapters.clone();
+            (published, adapters)
+        };
+        let Published { recipient, message, .. } = &published;
+        for adapter in adapters.iter().filter_map(Weak::upgrade) {
+            if *adapter.id() == published.sender && *adapter.namespace() == *published.namespace {
+                adapter.handle_publish_error(recipient, message, error);
+            }
+        }
+        true
+    }
+
+    /// Loses the oldest published message, although the link is up. Returns `false` if there is none.
+    #[must_use]
+    pub fn lose_one(&self) -> bool {
+        self.state().published.pop_front().is_some()
     }
 
     /// Makes the bus accept the oldest published message. Returns `false` if there is none.
@@ -305,8 +340,11 @@ impl Bus for Port {
         state.servers[self.server.index].adapters.push(adapter);
     }
 
-    fn publish(&self, recipient: Recipient, message: &Message) {
+    fn publish(&self, recipient: Recipient, message: &Message) -> Result<(), PublishError> {
         let mut state = self.server.bus.state();
+        if let Some(refusal) = &state.refusal {
+            refusal(message)?;
+        }
         let published = Published {
             server: self.server.index,
             sender: self.id.clone(),
@@ -315,6 +353,7 @@ impl Bus for Port {
             message: message.clone(),
         };
         state.published.push_back(published);
+        Ok(())
     }
 
     /// The test moves the time.

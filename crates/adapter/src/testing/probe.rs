@@ -11,6 +11,7 @@ use socketio_proto::{Arguments, Decoder, EncodedEvent, Packet, SocketId};
 use ws_proto::Time;
 
 use crate::adapter::Adapter;
+use crate::cluster::{Message, PublishError};
 use crate::host::{Host, LinkChange, ServerSideResponder};
 use crate::limits::{JoinError, Limits};
 use crate::local_socket::LocalSocket;
@@ -208,6 +209,7 @@ pub struct TestHost {
     next_ack_id: AtomicU64,
     events: Mutex<Vec<ServerSideEvent>>,
     links: Mutex<Vec<LinkChange>>,
+    publish_errors: Mutex<Vec<(Message, PublishError)>>,
     now: Mutex<Time>,
     timers: AtomicU64,
 }
@@ -260,6 +262,12 @@ impl TestHost {
     pub fn take_links(&self) -> Vec<LinkChange> {
         std::mem::take(&mut lock(&self.links))
     }
+
+    /// Takes the messages that other servers do not get.
+    #[must_use]
+    pub fn take_publish_errors(&self) -> Vec<(Message, PublishError)> {
+        std::mem::take(&mut lock(&self.publish_errors))
+    }
 }
 
 impl Host for TestHost {
@@ -273,6 +281,10 @@ impl Host for TestHost {
 
     fn on_link(&self, change: LinkChange) {
         lock(&self.links).push(change);
+    }
+
+    fn on_publish_error(&self, message: &Message, error: &PublishError) {
+        lock(&self.publish_errors).push((message.clone(), error.clone()));
     }
 
     fn now(&self) -> Time {
