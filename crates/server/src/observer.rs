@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter::cluster::{Message, PublishError};
 use adapter::{LinkChange, Room, SocketId};
 use engineio::{ConnectionError, Session, SessionRefusal, Transport};
 use handlers::{HandlerError, ObservedEvent};
@@ -385,6 +386,17 @@ pub enum Observation<'a> {
         namespace: &'a str,
         /// What has changed. After an outage with a `gap`, events of other servers may be missing.
         change: LinkChange,
+    },
+    /// Other servers of the cluster do not get a message of this server, or perhaps do not. The message bus has refused it,
+    /// for instance because it is too large, or has not returned an event. The sockets of this server have got the event.
+    #[non_exhaustive]
+    ClusterMessageFailed {
+        /// The name of the namespace.
+        namespace: &'a str,
+        /// The message. [`Message::name`] says what it is.
+        message: &'a Message,
+        /// Why.
+        error: &'a PublishError,
     },
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use adapter::cluster::{Message, PublishError};
 use adapter::{EncodedEvent, Host, LinkChange, Ready, ServerSideResponder, Time};
 
 use net::LogRateLimit;
@@ -55,6 +56,18 @@ impl Host for Inner {
             _ => {}
         }
         self.shared.observers.notify(|| Observation::ClusterLinkChanged { namespace, change });
+    }
+
+    fn on_publish_error(&self, message: &Message, error: &PublishError) {
+        // Clients can cause this, if the program passes on what they send.
+        static FAILED: LogRateLimit = LogRateLimit::new();
+        let namespace = &*self.name;
+        FAILED.try_log(|suppressed| {
+            let (namespace, message) = (Excerpt(namespace), message.name());
+            let error: &(dyn std::error::Error + 'static) = error;
+            tracing::warn!(%namespace, message, error, suppressed, "other servers do not get a message");
+        });
+        self.shared.observers.notify(|| Observation::ClusterMessageFailed { namespace, message, error });
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use adapter::cluster::LocalDelivery;
+use adapter::cluster::{LocalDelivery, PublishError};
 use adapter::testing::{self, Loopback};
 use adapter::{Host, Ready};
 use bytes::Bytes;
@@ -508,4 +508,38 @@ async fn observers_see_when_the_link_to_the_other_servers_is_lost_and_restored()
     cluster.attached[1].cut();
     cluster.attached[1].restore();
     assert_eq!(lines.now(), ["/ Lost", "/ Restored { gap: true }"]);
+}
+
+#[tokio::test]
+async fn observers_see_an_event_that_the_bus_refuses_and_the_clients_of_its_server_get_it() {
+    for local_delivery in [LocalDelivery::AtOnce, LocalDelivery::InLogOrder] {
+        let (log, mut lines) = log();
+        let mut cluster = Cluster::start_with(local_delivery, |builder| {
+            let log = log.clone();
+            builder.observer(move |observation: &Observation<'_>| {
+                if let Observation::ClusterMessageFailed { namespace, message, error, .. } = observation {
+                    log.say(format_args!("{namespace} {}: {error}", message.name()));
+                }
+            })
+        })
+        .await;
+        let ((mut here, _), (mut there, _)) = (cluster.join(0).await, cluster.join(1).await);
+        cluster.bus.refuse(|message| match message {
+            adapter::cluster::Message::Broadcast { event, .. } if event.json().len() > 100 => {
+                Err(PublishError::TooLarge { size: event.json().len(), max: 100 })
+            }
+            _ => Ok(()),
+        });
+        let large = "x".repeat(100);
+        cluster.servers[0].emit("large", &large);
+        cluster.servers[0].emit("small", ());
+        cluster.bus.settle();
+        let offset = if local_delivery == LocalDelivery::AtOnce { "" } else { r#","0001""# };
+        here.expect(&format!(r#"42["large","{large}"]"#)).await;
+        for client in [&mut here, &mut there] {
+            client.expect(&format!(r#"42["small"{offset}]"#)).await;
+        }
+        let failed = "/ broadcast: the message has 112 bytes, but the message bus accepts only 100";
+        assert_eq!(lines.now(), [failed]);
+    }
 }
