@@ -6,6 +6,7 @@
 mod bus;
 mod claims;
 mod expiring_map;
+mod hand_overs;
 mod log_order;
 mod message;
 mod node;
@@ -210,11 +211,14 @@ impl ClusterAdapter {
                 return self.handle_claim_reply(sender, request, reply, now);
             }
             Message::TakeSession { request, pid, generation } => {
-                return self.handle_take(sender, request, &pid, generation, now);
+                return self.handle_take(sender, request, pid, generation, now);
             }
-            Message::TakeSessionResponse { request, is_taken } => {
-                let effect = self.node().claims.handle_taken(request, sender, is_taken);
+            Message::TakeSessionResponse { request, pid, is_taken } => {
+                let effect = self.node().claims.handle_taken(request, pid, sender, is_taken, now);
                 return self.run(effect);
+            }
+            Message::SessionTaken { request, pid, is_taken } => {
+                return self.handle_acknowledged(sender, request, &pid, is_taken, now);
             }
             Message::Close => self.node().handle_close(sender),
             // The others were handled, or say only that the sender is alive.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tidewire_adapter::cluster::{ClusterOptions, LocalDelivery};
+use tidewire_adapter::cluster::{ClusterOptions, LocalDelivery, PublishError};
 use tidewire_adapter::testing::{Probe, TestHost, event, id};
 use tidewire_adapter::{
     Adapter, BroadcastOptions, ClaimError, Host, LocalSocket, RecoveryOptions, Replies, Reply, Request,
@@ -86,25 +86,118 @@ fn a_copy_that_is_lost_leaves_the_session_where_it_is() {
     }
 }
 
+/// Makes the bus refuse the messages with this name, until the test says otherwise.
+fn refuse(cluster: &Cluster, name: &'static str) {
+    cluster.bus.refuse(move |message| {
+        let error = PublishError::TooLarge { size: 2, max: 1 };
+        if message.name() == name { Err(error) } else { Ok(()) }
+    });
+}
+
 #[test]
-fn a_session_whose_handover_is_not_confirmed_is_found_by_the_next_claim() {
+fn a_session_stays_with_its_server_until_another_one_acknowledges_that_it_has_it() {
+    let cluster = Cluster::start_with_recovery(2, |_| {});
+    cluster.suspend(0, "pid");
+    let claim = cluster.claim(1, "pid");
+    // The question and the copy, then the request to take the session and the confirmation.
+    for _ in 0..2 {
+        assert_eq!((result(&claim), cluster.kept()), (None, vec![1, 0]));
+        for node in [0, 1] {
+            cluster.accept();
+            cluster.nodes[node].deliver();
+        }
+    }
+    assert_eq!((result(&claim), cluster.kept()), (Some(Ok(())), vec![1, 1]));
+    cluster.bus.settle();
+    assert_eq!(cluster.kept(), [0, 1]);
+}
+
+#[test]
+fn a_server_that_crashes_while_it_takes_a_session_does_not_lose_it() {
+    for back_on in [0, 1] {
+        let (mut crashed_before, mut crashed_after) = (0, 0);
+        for moves in 0..20 {
+            let mut cluster = Cluster::start_with_recovery(3, |_| {});
+            cluster.suspend(0, "pid");
+            let claim = cluster.claim(2, "pid");
+            let server = |index: usize| &cluster.nodes[index].server;
+            for _ in 0..moves {
+                let _ = cluster.bus.accept_one() || (0..3).any(|index| server(index).deliver_one());
+            }
+            // What it has published and the bus has not accepted is lost.
+            drop(cluster.nodes.pop());
+            while cluster.bus.lose_one() {}
+            cluster.bus.settle();
+            let is_acknowledged = cluster.kept() == [0, 0];
+            cluster.bus.advance(12 * SECOND);
+            let again = cluster.claim(back_on, "pid");
+            cluster.bus.settle();
+            if is_acknowledged {
+                assert_eq!(result(&claim), Some(Ok(())), "after {moves} moves");
+                assert_eq!(result(&again), Some(Err(ClaimError::UnknownSession)), "after {moves} moves");
+                crashed_after += 1;
+            } else {
+                assert_eq!(result(&again), Some(Ok(())), "after {moves} moves");
+                crashed_before += 1;
+            }
+        }
+        assert!(crashed_before > 3 && crashed_after > 3, "{crashed_before} and {crashed_after}");
+    }
+}
+
+#[test]
+fn nobody_gets_a_session_while_the_server_that_takes_it_may_have_it() {
+    let mut cluster = Cluster::start_with_recovery(3, |_| {});
+    cluster.suspend(0, "pid");
+    refuse(&cluster, "session_taken");
+    let claim = cluster.claim(2, "pid");
+    cluster.bus.settle();
+    assert_eq!(result(&claim), Some(Ok(())));
+    // It crashes before it can acknowledge that. The others do not know it yet.
+    drop(cluster.nodes.pop());
+    cluster.bus.refuse(|_| Ok(()));
+    for node in [0, 1] {
+        let early = cluster.claim(node, "pid");
+        cluster.bus.settle();
+        cluster.bus.advance(SECOND);
+        assert_eq!(result(&early), Some(Err(ClaimError::ServerUnavailable)), "on server {node}");
+    }
+    assert_eq!(cluster.kept(), [1, 0]);
+    cluster.bus.advance(12 * SECOND);
+    let later = cluster.claim(1, "pid");
+    cluster.bus.settle();
+    assert_eq!(result(&later), Some(Ok(())));
+}
+
+#[test]
+fn a_confirmation_that_is_lost_is_repeated_while_the_client_waits() {
+    let cluster = Cluster::start_with_recovery(2, |_| {});
+    cluster.suspend(0, "pid");
+    refuse(&cluster, "take_session_response");
+    let claim = cluster.claim(1, "pid");
+    cluster.bus.settle();
+    assert_eq!(result(&claim), None);
+    cluster.bus.refuse(|_| Ok(()));
+    cluster.bus.advance(SECOND / 2);
+    assert_eq!((result(&claim), cluster.kept()), (Some(Ok(())), vec![0, 1]));
+}
+
+#[test]
+fn a_session_whose_handover_is_confirmed_too_late_stays_where_it_is() {
     for back_on in [0, 1, 2] {
         let cluster = Cluster::start_with_recovery(3, |_| {});
         cluster.suspend(0, "pid");
-        let lost = cluster.claim(1, "pid");
-        for _ in 0..2 {
-            cluster.accept();
-            cluster.nodes[0].deliver();
-            cluster.accept();
-            // The first time, these are the copy and the reply of the third server.
-            if cluster.kept()[0] > 0 {
-                cluster.nodes[1].deliver();
-            }
-        }
-        assert_eq!(cluster.kept(), [0, 0, 0]);
-        assert!(cluster.nodes[1].server.lose_one(), "the confirmation");
+        refuse(&cluster, "take_session_response");
+        let late = cluster.claim(1, "pid");
+        cluster.bus.settle();
         cluster.bus.advance(SECOND);
-        assert_eq!(result(&lost), Some(Err(ClaimError::ServerUnavailable)));
+        assert_eq!(result(&late), Some(Err(ClaimError::ServerUnavailable)));
+        let early = cluster.claim(2, "pid");
+        cluster.bus.settle();
+        assert_eq!(result(&early), Some(Err(ClaimError::ServerUnavailable)), "the other may still take it");
+        cluster.bus.refuse(|_| Ok(()));
+        cluster.bus.advance(SECOND / 2);
+        assert_eq!(cluster.kept(), [1, 0, 0]);
         let again = cluster.claim(back_on, "pid");
         cluster.bus.settle();
         assert_eq!(result(&again), Some(Ok(())), "on server {back_on}");
@@ -115,26 +208,39 @@ fn a_session_whose_handover_is_not_confirmed_is_found_by_the_next_claim() {
 }
 
 #[test]
-fn a_server_that_cannot_get_its_copy_confirmed_does_not_say_that_it_knows_no_session() {
-    let cluster = Cluster::start_with_recovery(3, |_| {});
+fn an_acknowledgement_that_is_lost_is_repeated_and_the_session_may_move_on_meanwhile() {
+    for back_on in [0, 1, 2] {
+        let cluster = Cluster::start_with_recovery(3, |_| {});
+        cluster.suspend(0, "pid");
+        refuse(&cluster, "session_taken");
+        let first = cluster.claim(1, "pid");
+        cluster.bus.settle();
+        assert_eq!((result(&first), cluster.kept()), (Some(Ok(())), vec![1, 1, 0]));
+        cluster.bus.refuse(|_| Ok(()));
+        let second = cluster.claim(back_on, "pid");
+        cluster.bus.settle();
+        assert_eq!(result(&second), Some(Ok(())), "on server {back_on}");
+        cluster.bus.advance(SECOND);
+        let mut kept = [0; 3];
+        kept[back_on] = 1;
+        assert_eq!(cluster.kept(), kept);
+    }
+}
+
+#[test]
+fn a_client_that_was_about_to_resume_a_session_loses_it_to_the_server_that_takes_it() {
+    let cluster = Cluster::start_with_recovery(2, |_| {});
     cluster.suspend(0, "pid");
-    let lost = cluster.claim(1, "pid");
-    cluster.accept();
-    cluster.nodes[0].deliver();
-    cluster.accept();
-    cluster.nodes[1].deliver();
-    cluster.bus.advance(SECOND);
-    assert_eq!(result(&lost), Some(Err(ClaimError::ServerUnavailable)));
-    let elsewhere = cluster.claim(2, "pid");
-    cluster.accept();
-    cluster.nodes[1].deliver();
-    cluster.nodes[0].deliver();
-    cluster.accept();
-    cluster.nodes[2].deliver();
-    assert_eq!(result(&elsewhere), None, "the owner has replied, and the other server asks it to confirm");
-    drop(cluster.nodes[0].adapter.close());
+    let here = cluster.claim(0, "pid");
+    let there = cluster.claim(1, "pid");
+    refuse(&cluster, "session_taken");
     cluster.bus.settle();
-    assert_eq!(result(&elsewhere), Some(Err(ClaimError::ServerUnavailable)));
+    assert_eq!(result(&there), Some(Ok(())));
+    let session = here.lock().expect("nothing panics").take().expect("a result").expect("claimed");
+    let socket = Probe::new(id(100));
+    let then = |resumed: Result<usize, ClaimError>| assert_eq!(resumed, Err(ClaimError::UnknownSession));
+    let now = cluster.nodes[0].server.now();
+    cluster.nodes[0].recovery().resume(session, socket, now, Box::new(then));
 }
 
 #[test]

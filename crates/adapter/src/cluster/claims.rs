@@ -1,13 +1,14 @@
 //! The claims of sessions that other servers may have.
 //!
-//! A session moves in two steps. The server whose client has come back asks all others, and gets a copy from the one that
-//! has the session. Then it takes the session: the owner removes it, remembers by which request, and confirms that. Until
-//! then, the owner may give it to anybody. So at each moment one server alone can resume the session.
+//! A session moves in three steps. The server whose client has come back asks all others, and gets a copy from the one that
+//! has the session. Then it takes the session: the owner keeps it, gives it to nobody else, and confirms that. The new server
+//! keeps its copy as its own, and acknowledges that it has the session. Then the owner removes it. So at each moment one server
+//! alone can resume the session.
 //!
-//! If a message is lost, the client connects as a new one, and gets another private id. Without the copy, nothing has
-//! happened to the former session. Without the confirmation, the copy is kept until the session expires. If the client has
-//! not received the response to its CONNECT, it claims the former session again: then the owner gives it, or the server
-//! with the copy asks for the confirmation again.
+//! A server that takes a session waits a limited time for the confirmation. After that it never keeps its copy, and says so
+//! when it is asked. The owner asks until it gets an answer. If the other server leaves the cluster first, it has crashed before
+//! it had the session, and the owner gives the session to the next claim. If a message is lost, the client connects as a new
+//! one, and the session stays with its owner.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use ws_proto::Time;
 
 use super::expiring_map::ExpiringMap;
+use super::hand_overs::HandOvers;
 use super::{ClaimReply, ClusterOptions, Message, MovedSession, NodeId, Recipient, RequestId};
 use crate::recovery::{ClaimError, Claimed, PrivateId};
 
@@ -26,32 +28,19 @@ pub(super) struct Claims {
     timeout: Duration,
     pending: HashMap<RequestId, Pending>,
     deadlines: BTreeSet<(Time, RequestId)>,
-    /// Copies of sessions that perhaps belong to this server.
-    unconfirmed: ExpiringMap<SessionCopy>,
-    /// The requests by which other servers have taken sessions of this server.
-    taken: ExpiringMap<(NodeId, RequestId)>,
+    /// The requests whose session this server does not keep, although the owner may have confirmed it.
+    given_up: ExpiringMap<RequestId>,
+    pub(super) hand_overs: HandOvers,
 }
 
 /// A claim, and who waits for it.
-#[derive(Debug)]
 pub(super) struct Claim {
     pub(super) pid: PrivateId,
+    /// The offset of the last event that the client has received.
+    pub(super) offset: Option<Box<str>>,
     /// When it was made.
     pub(super) now: Time,
-    pub(super) claimant: Claimant,
-}
-
-/// Who claims a session.
-pub(super) enum Claimant {
-    Client {
-        offset: Option<Box<str>>,
-        then: Claimed,
-    },
-    /// Another server asks for a session that perhaps belongs to this one.
-    Server {
-        node: NodeId,
-        request: RequestId,
-    },
+    pub(super) then: Claimed,
 }
 
 #[derive(Debug)]
@@ -71,12 +60,12 @@ enum Step {
 
 /// The copy of a session, and how to take the session.
 #[derive(Debug)]
-struct SessionCopy {
-    session: Box<MovedSession>,
-    owner: NodeId,
-    request: RequestId,
+pub(super) struct SessionCopy {
+    pub(super) session: Box<MovedSession>,
+    pub(super) owner: NodeId,
+    pub(super) request: RequestId,
     /// Until when this server keeps the session.
-    until: Time,
+    pub(super) until: Time,
 }
 
 /// What the caller does when it holds no lock.
@@ -84,9 +73,9 @@ struct SessionCopy {
 #[derive(Debug)]
 pub(super) enum Effect {
     Publish(Recipient, Message),
-    Refuse(Claimant, ClaimError),
-    /// The session belongs to this server until the time. Keep it, and claim it here.
-    Import(Box<MovedSession>, Time, Claim),
+    Refuse(Claim, ClaimError),
+    /// The owner has confirmed that the session belongs to this server. Keep it, acknowledge that, and claim it here.
+    Import(SessionCopy, Claim),
     /// The session is not at another server. It may have come here by another claim.
     ClaimHere(Claim),
 }
@@ -98,49 +87,32 @@ impl Claims {
             timeout: options.claim_timeout,
             pending: HashMap::new(),
             deadlines: BTreeSet::new(),
-            unconfirmed: ExpiringMap::new(options.max_claims),
-            taken: ExpiringMap::new(options.max_claims),
+            given_up: ExpiringMap::new(options.max_claims),
+            // Twice before the other server gives up.
+            hand_overs: HandOvers::new(options.max_claims, options.claim_timeout / 3),
         }
     }
 
     /// Asks the servers in `peers`, and all that are not known yet. If `all_are_known` is false, the claim waits for those too.
+    /// `failure` is the error if none of them has the session.
     pub(super) fn ask(
         &mut self,
         id: RequestId,
         claim: Claim,
+        failure: ClaimError,
         deadline: Time,
         (peers, all_are_known): (HashSet<NodeId>, bool),
         now: Time,
     ) -> Vec<Effect> {
         if self.pending.len() >= self.max {
-            return vec![Effect::Refuse(claim.claimant, ClaimError::TooManyClaims)];
-        }
-        if let Some(copy) = self.take_unconfirmed(&claim.pid, now) {
-            return self.take(claim, copy, now);
+            return vec![Effect::Refuse(claim, ClaimError::TooManyClaims)];
         }
         let message = Message::ClaimSession { request: id, pid: claim.pid.clone() };
-        let step =
-            Step::Asking { waiting: peers, all_are_known, asked: now, failure: ClaimError::UnknownSession };
+        let step = Step::Asking { waiting: peers, all_are_known, asked: now, failure };
         self.insert(id, Pending { claim, deadline, step });
         let mut effects = vec![Effect::Publish(Recipient::All, message)];
         effects.extend(self.end_if_complete(id));
         effects
-    }
-
-    /// Handles that another server asks for a session that this one does not have. Returns `None` if it has no copy either.
-    pub(super) fn ask_for_server(
-        &mut self,
-        node: &NodeId,
-        request: RequestId,
-        pid: &str,
-        now: Time,
-    ) -> Option<Vec<Effect>> {
-        if self.pending.len() >= self.max {
-            return None;
-        }
-        let copy = self.take_unconfirmed(pid, now)?;
-        let claimant = Claimant::Server { node: node.clone(), request };
-        Some(self.take(Claim { pid: pid.into(), now, claimant }, copy, now))
     }
 
     /// Handles the reply of a server. `is_usable` says whether the log of this server has the place of a copy.
@@ -163,7 +135,7 @@ impl Claims {
                 let until = *asked + session.remaining;
                 let Pending { claim, .. } = self.remove(id)?;
                 if !is_usable {
-                    return Some(vec![Effect::Refuse(claim.claimant, ClaimError::LogTooShort)]);
+                    return Some(vec![Effect::Refuse(claim, ClaimError::LogTooShort)]);
                 }
                 let copy = SessionCopy { session, owner: from.clone(), request: id, until };
                 return Some(self.take(claim, copy, now));
@@ -176,32 +148,39 @@ impl Claims {
         self.end_if_complete(id).map(|effect| vec![effect])
     }
 
-    /// Handles the reply of the owner of a session.
-    pub(super) fn handle_taken(&mut self, id: RequestId, from: &NodeId, is_taken: bool) -> Option<Effect> {
-        let Pending { step: Step::Taking(copy), .. } = self.pending.get(&id)? else { return None };
+    /// Handles the reply of the owner of a session. It comes again until this server has answered.
+    pub(super) fn handle_taken(
+        &mut self,
+        id: RequestId,
+        pid: PrivateId,
+        from: &NodeId,
+        is_taken: bool,
+        now: Time,
+    ) -> Option<Effect> {
+        let Some(Pending { step: Step::Taking(copy), deadline, .. }) = self.pending.get(&id) else {
+            // A request that is not known any more has got its session.
+            let is_taken_here = self.given_up.get(&pid) != Some(&id);
+            return is_taken.then(|| acknowledge(from, id, pid, is_taken_here));
+        };
         if copy.owner != *from {
             return None;
         }
+        if *deadline <= now {
+            // The claim ends with the timeout, which is due.
+            return None;
+        }
         let Pending { claim, step: Step::Taking(copy), .. } = self.remove(id)? else { return None };
-        Some(if is_taken {
-            Effect::Import(copy.session, copy.until, claim)
-        } else {
-            Effect::ClaimHere(claim)
-        })
+        Some(if is_taken { Effect::Import(copy, claim) } else { Effect::ClaimHere(claim) })
     }
 
-    /// Returns whether this request has taken a session of this server.
-    pub(super) fn was_taken_by(&self, pid: &str, node: &NodeId, request: RequestId) -> bool {
-        self.taken.get(pid).is_some_and(|(taker, by)| taker == node && *by == request)
-    }
-
-    /// Remembers that a request has taken a session of this server. `until` is when the session would have expired.
-    pub(super) fn note_taken(&mut self, pid: &str, by: (NodeId, RequestId), until: Time) {
-        self.taken.insert(pid.into(), until, by);
+    /// Notes that this server does not keep a session that it has taken.
+    pub(super) fn give_up(&mut self, pid: PrivateId, until: Time, request: RequestId) {
+        self.given_up.insert(pid, until, request);
     }
 
     /// Handles that a server has left the cluster.
     pub(super) fn handle_close(&mut self, peer: &NodeId) -> Vec<Effect> {
+        self.hand_overs.handle_close(peer);
         let mut effects = Vec::new();
         let concerned = self.pending.iter_mut().filter_map(|(id, pending)| match &mut pending.step {
             Step::Asking { waiting, failure, .. } => waiting.remove(peer).then(|| {
@@ -216,33 +195,39 @@ impl Claims {
         effects
     }
 
-    /// Handles that the link is lost. Events may be missing here, so the copies are of no use.
+    /// Handles that the link is lost. Events may be missing here, so no session can move.
     pub(super) fn handle_lost_link(&mut self) -> Vec<Effect> {
-        self.unconfirmed.clear();
+        self.hand_overs.clear();
         self.deadlines.clear();
-        let refuse = |(_, pending): (_, Pending)| Effect::Refuse(pending.claim.claimant, ClaimError::Gap);
-        self.pending.drain().map(refuse).collect()
+        let pending = std::mem::take(&mut self.pending);
+        let refuse = |Pending { claim, step, .. }| {
+            if let Step::Taking(copy) = step {
+                self.give_up(claim.pid.clone(), copy.until, copy.request);
+            }
+            Effect::Refuse(claim, ClaimError::Gap)
+        };
+        pending.into_values().map(refuse).collect()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        [deadline, self.hand_overs.poll_timeout()].into_iter().flatten().min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Time) -> Vec<Effect> {
-        self.unconfirmed.drop_expired(now);
-        self.taken.drop_expired(now);
+        self.given_up.drop_expired(now);
         let mut effects = Vec::new();
         while let Some((deadline, id)) = self.deadlines.first().copied()
             && deadline <= now
         {
             effects.extend(self.end(id));
         }
+        let asked = self.hand_overs.handle_timeout(now).into_iter();
+        effects.extend(asked.map(|(taker, request, pid)| {
+            let again = Message::TakeSessionResponse { request, pid, is_taken: true };
+            Effect::Publish(Recipient::Node(taker), again)
+        }));
         effects
-    }
-
-    fn take_unconfirmed(&mut self, pid: &str, now: Time) -> Option<SessionCopy> {
-        self.unconfirmed.drop_expired(now);
-        self.unconfirmed.remove(pid)
     }
 
     fn take(&mut self, claim: Claim, copy: SessionCopy, now: Time) -> Vec<Effect> {
@@ -259,13 +244,13 @@ impl Claims {
             Step::Asking { waiting, failure, .. } if waiting.is_empty() => failure,
             Step::Asking { .. } => ClaimError::ServerUnavailable,
             Step::Taking(copy) => {
-                self.unconfirmed.insert(claim.pid.clone(), copy.until, copy);
+                self.give_up(claim.pid.clone(), copy.until, copy.request);
                 ClaimError::ServerUnavailable
             }
         };
         Some(match error {
             ClaimError::UnknownSession => Effect::ClaimHere(claim),
-            error => Effect::Refuse(claim.claimant, error),
+            error => Effect::Refuse(claim, error),
         })
     }
 
@@ -289,11 +274,13 @@ impl Claims {
     }
 }
 
-impl fmt::Debug for Claimant {
+/// Tells the owner of a session whether this server has it now.
+pub(super) fn acknowledge(owner: &NodeId, request: RequestId, pid: PrivateId, is_taken: bool) -> Effect {
+    Effect::Publish(Recipient::Node(owner.clone()), Message::SessionTaken { request, pid, is_taken })
+}
+
+impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Client { .. } => "Client",
-            Self::Server { .. } => "Server",
-        })
+        f.debug_struct("Claim").field("pid", &self.pid).finish_non_exhaustive()
     }
 }

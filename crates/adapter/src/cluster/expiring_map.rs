@@ -33,15 +33,10 @@ impl<T> ExpiringMap<T> {
         self.values.get(pid).map(|(_, value)| value)
     }
 
-    pub(super) fn remove(&mut self, pid: &str) -> Option<T> {
+    fn remove(&mut self, pid: &str) -> Option<T> {
         let (pid, (until, value)) = self.values.remove_entry(pid)?;
         self.order.remove(&(until, pid));
         Some(value)
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.values.clear();
-        self.order.clear();
     }
 
     pub(super) fn drop_expired(&mut self, now: Time) {

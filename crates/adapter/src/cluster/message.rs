@@ -173,8 +173,8 @@ pub enum Message {
         /// What the sender has.
         reply: ClaimReply,
     },
-    /// Takes a session of which the sender has got a copy. The receiver removes it, and remembers who has taken it: the same
-    /// message may come again, if the sender has not got the reply.
+    /// Takes a session of which the sender has got a copy. The receiver keeps it and gives it to nobody else until the sender
+    /// has [acknowledged](Self::SessionTaken) that it has the session.
     TakeSession {
         /// The id of the request that the copy was the reply to.
         request: RequestId,
@@ -183,12 +183,24 @@ pub enum Message {
         /// The [generation](MovedSession::generation) of the copy.
         generation: u64,
     },
-    /// The reply to [`TakeSession`](Self::TakeSession).
+    /// The reply to [`TakeSession`](Self::TakeSession). The sender repeats it until the receiver acknowledges it.
     TakeSessionResponse {
         /// The id of the request.
         request: RequestId,
+        /// The private id of the session.
+        pid: PrivateId,
         /// Whether the session belongs to the receiver now. Otherwise it is not the one of the copy any more: its client or
         /// another server was faster, or it has expired.
+        is_taken: bool,
+    },
+    /// Acknowledges a [`TakeSessionResponse`](Self::TakeSessionResponse).
+    SessionTaken {
+        /// The id of the request.
+        request: RequestId,
+        /// The private id of the session.
+        pid: PrivateId,
+        /// Whether the sender has the session now. Then the receiver removes it. Otherwise the response came too late, and the
+        /// session stays with the receiver.
         is_taken: bool,
     },
 }
@@ -216,6 +228,7 @@ impl Message {
             Self::ClaimSessionResponse { .. } => "claim_session_response",
             Self::TakeSession { .. } => "take_session",
             Self::TakeSessionResponse { .. } => "take_session_response",
+            Self::SessionTaken { .. } => "session_taken",
         }
     }
 

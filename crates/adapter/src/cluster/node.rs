@@ -154,15 +154,16 @@ impl Node {
         (Some(id), deliveries)
     }
 
-    /// Asks the other servers for a session.
-    pub(super) fn claim(&mut self, claim: Claim, deadline: Time, now: Time) -> Vec<Effect> {
+    /// Asks the other servers for a session. `failure` is the error if none of them has it.
+    pub(super) fn claim(&mut self, claim: Claim, failure: ClaimError, now: Time) -> Vec<Effect> {
         if self.link != Link::Up {
-            return vec![Effect::Refuse(claim.claimant, ClaimError::Gap)];
+            return vec![Effect::Refuse(claim, ClaimError::Gap)];
         }
+        let deadline = now + self.options.claim_timeout;
         let id = self.next_id();
         let all_are_known = self.knows_all_peers(now);
         let peers: HashSet<_> = self.peers.keys().cloned().collect();
-        self.claims.ask(id, claim, deadline, (peers, all_are_known), now)
+        self.claims.ask(id, claim, failure, deadline, (peers, all_are_known), now)
     }
 
     fn next_id(&mut self) -> RequestId {

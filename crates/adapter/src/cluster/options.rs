@@ -40,7 +40,7 @@ pub struct ClusterOptions {
     pub log_timeout: Duration,
     /// How long a client that wants to recover its session waits for the message bus and for the servers that may have the
     /// session. After that, it connects as a new client. The server that has the session has this time once more to hand it
-    /// over. A server that has just joined the cluster waits this long until it knows the others. Default 1 s.
+    /// over, and repeats the last step in a third of it. A server that has just joined the cluster waits this long until it knows the others. Default 1 s.
     pub claim_timeout: Duration,
     /// The limit of each of these five numbers. Default 10,000.
     ///
@@ -49,8 +49,9 @@ pub struct ClusterOptions {
     /// - Claims that wait for other servers. At the limit, the same.
     /// - Claims of other servers that wait for the message bus here. At the limit, this server replies
     ///   [`ClaimReply::Unavailable`](super::ClaimReply::Unavailable).
-    /// - Sessions that were handed over and have not expired. At the limit, the one that expires first is forgotten.
-    /// - Copies of sessions whose hand-over was not confirmed. At the limit, the one that expires first is forgotten.
+    /// - Sessions that other servers take and have not acknowledged. At the limit, no other session is handed over.
+    /// - Sessions that this server has not taken because the confirmation came too late. At the limit, the one that expires
+    ///   first is forgotten: it may be lost.
     ///
     /// Protects against clients that all come back at the same moment, and against those that invent sessions.
     pub max_claims: usize,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use socketio_proto::SocketId;
 use ws_proto::Time;
 
-use super::claims::{Claim, Claimant, Effect};
+use super::claims::{Claim, Effect, SessionCopy, acknowledge};
 use super::log_order::Origin;
 use super::node::Link;
 use super::waiting_claims::ClaimAction;
@@ -24,14 +24,13 @@ impl ClusterAdapter {
             if result.is_err() {
                 return adapter.reply_to_claim(&sender, request, ClaimReply::Unavailable);
             }
-            if let Some(session) = adapter.local.export_session(&pid, now) {
-                return adapter.reply_to_claim(&sender, request, ClaimReply::Found(Box::new(session)));
-            }
-            let effects = adapter.node().claims.ask_for_server(&sender, request, &pid, now);
-            match effects {
-                Some(effects) => adapter.run(effects),
-                None => adapter.reply_to_claim(&sender, request, ClaimReply::Unknown),
-            }
+            let session = adapter.local.export_session(&pid, now);
+            let reply = match session {
+                _ if adapter.is_handed_over(&pid) => ClaimReply::Unavailable,
+                Some(session) => ClaimReply::Found(Box::new(session)),
+                None => ClaimReply::Unknown,
+            };
+            adapter.reply_to_claim(&sender, request, reply);
         };
         self.claim_in_order(Origin::Server, now, Box::new(action));
     }
@@ -65,19 +64,59 @@ impl ClusterAdapter {
         &self,
         sender: &NodeId,
         request: RequestId,
-        pid: &str,
+        pid: PrivateId,
         generation: u64,
         now: Time,
     ) {
-        let taken = self.local.take_session(pid, generation, now);
-        let is_taken = {
-            let claims = &mut self.node().claims;
-            if let Some(until) = taken {
-                claims.note_taken(pid, (sender.clone(), request), until);
+        let is_taken = self.hand_over(sender, request, &pid, generation, now);
+        self.reply(sender, &Message::TakeSessionResponse { request, pid, is_taken });
+    }
+
+    fn hand_over(&self, taker: &NodeId, request: RequestId, pid: &str, generation: u64, now: Time) -> bool {
+        {
+            let hand_overs = &mut self.node().claims.hand_overs;
+            if hand_overs.is_taken_by(pid, taker, request) {
+                return true;
             }
-            claims.was_taken_by(pid, sender, request)
+            // Before the session gets its new generation. So a claim that gets this one finds the session reserved.
+            if !hand_overs.reserve(pid, taker.clone(), request, now) {
+                return false;
+            }
+        }
+        let session = self.local.hand_over_session(pid, generation, now);
+        let hand_overs = &mut self.node().claims.hand_overs;
+        match session {
+            Some((generation, until)) => hand_overs.confirm(pid, generation, until),
+            None => hand_overs.remove(pid),
+        }
+        session.is_some()
+    }
+
+    /// Handles that another server has got a session of this one, or has not.
+    pub(super) fn handle_acknowledged(
+        &self,
+        sender: &NodeId,
+        request: RequestId,
+        pid: &str,
+        is_taken: bool,
+        now: Time,
+    ) {
+        let generation = {
+            let hand_overs = &self.node().claims.hand_overs;
+            if !hand_overs.is_taken_by(pid, sender, request) {
+                return;
+            }
+            hand_overs.generation(pid)
         };
-        self.reply(sender, &Message::TakeSessionResponse { request, is_taken });
+        if let (true, Some(generation)) = (is_taken, generation) {
+            self.local.take_session(pid, generation, now);
+        }
+        self.node().claims.hand_overs.remove(pid);
+    }
+
+    /// Returns whether another server has taken a session and has not acknowledged it.
+    fn is_handed_over(&self, pid: &str) -> bool {
+        self.node().claims.hand_overs.contains(pid)
     }
 
     /// Does what the claims require. The caller holds no lock.
@@ -85,37 +124,47 @@ impl ClusterAdapter {
         for effect in effects {
             match effect {
                 Effect::Publish(recipient, message) => self.send(recipient, &message),
-                Effect::Refuse(claimant, error) => self.refuse(claimant, error),
-                Effect::Import(session, until, claim) => {
-                    match self.local.import_session(*session, until, claim.now) {
-                        Ok(()) => self.claim_here(claim),
-                        Err(error) => self.refuse(claim.claimant, error),
-                    }
-                }
+                Effect::Refuse(claim, error) => (claim.then)(Err(error)),
+                Effect::Import(copy, claim) => self.import(copy, claim),
                 Effect::ClaimHere(claim) => self.claim_here(claim),
             }
         }
     }
 
-    fn claim_here(&self, Claim { pid, now, claimant }: Claim) {
-        match claimant {
-            Claimant::Client { offset, then } => self.local.claim(&pid, offset.as_deref(), now, then),
-            Claimant::Server { node, request } => self.handle_claim(node, request, pid, now),
+    /// Keeps a session that belongs to this server now, and claims it.
+    fn import(&self, copy: SessionCopy, claim: Claim) {
+        let SessionCopy { session, owner, request, until } = copy;
+        let pid = session.pid.clone();
+        let former = self.node().claims.hand_overs.generation(&pid);
+        if let Some(generation) = former {
+            // The session was here before. The server that took it had it, and its acknowledgement was lost.
+            self.local.take_session(&pid, generation, claim.now);
+            self.node().claims.hand_overs.remove(&pid);
+        }
+        let imported = self.local.import_session(*session, until, claim.now);
+        if imported.is_err() {
+            self.node().claims.give_up(pid.clone(), until, request);
+        }
+        self.run([acknowledge(&owner, request, pid, imported.is_ok())]);
+        match imported {
+            Ok(()) => self.claim_here(claim),
+            Err(error) => (claim.then)(Err(error)),
         }
     }
 
-    fn refuse(&self, claimant: Claimant, error: ClaimError) {
-        match claimant {
-            Claimant::Client { then, .. } => then(Err(error)),
-            Claimant::Server { node, request } => {
-                let reply = match error {
-                    // This server may still hold the copy of the session.
-                    ClaimError::ServerUnavailable | ClaimError::Gap => ClaimReply::Unavailable,
-                    _ => ClaimReply::Unknown,
-                };
-                self.reply_to_claim(&node, request, reply);
-            }
-        }
+    fn claim_here(&self, Claim { pid, offset, now, then }: Claim) {
+        let (this, own_pid) = (self.this.clone(), pid.clone());
+        let claimed = Box::new(move |claimed| match (claimed, this.upgrade()) {
+            (Ok(_), Some(this)) if this.is_handed_over(&own_pid) => then(Err(ClaimError::ServerUnavailable)),
+            (claimed, _) => then(claimed),
+        });
+        self.local.claim(&pid, offset.as_deref(), now, claimed);
+    }
+
+    fn ask_others(&self, claim: Claim, failure: ClaimError) {
+        let now = claim.now;
+        let effects = self.node().claim(claim, failure, now);
+        self.run(effects);
     }
 
     pub(super) fn reply_to_claim(&self, recipient: &NodeId, request: RequestId, reply: ClaimReply) {
@@ -142,22 +191,27 @@ impl Recovery for ClusterAdapter {
         if self.node().link() != Link::Up {
             return then(Err(ClaimError::Gap));
         }
-        let (pid, offset) = (PrivateId::from(pid), offset.map(Box::<str>::from));
-        let (own_pid, own_offset) = (pid.clone(), offset.clone());
+        let claim = Claim { pid: pid.into(), offset: offset.map(Box::from), now, then };
         let action = move |adapter: &Self, result| {
             if let Err(error) = result {
-                return then(Err(error));
+                return (claim.then)(Err(error));
             }
-            let this = adapter.this.clone();
+            // The offset may be that of an event of the other server, and would end the session here.
+            if adapter.is_handed_over(&claim.pid) {
+                return adapter.ask_others(claim, ClaimError::ServerUnavailable);
+            }
+            let (pid, offset, this) = (claim.pid.clone(), claim.offset.clone(), adapter.this.clone());
             let claimed = Box::new(move |claimed| match (claimed, this.upgrade()) {
                 (Err(ClaimError::UnknownSession), Some(this)) => {
-                    let claim = Claim { pid, now, claimant: Claimant::Client { offset, then } };
-                    let effects = this.node().claim(claim, now + this.claim_timeout, now);
-                    this.run(effects);
+                    this.ask_others(claim, ClaimError::UnknownSession);
                 }
-                (claimed, _) => then(claimed),
+                // Another server has taken it meanwhile.
+                (Ok(_), Some(this)) if this.is_handed_over(&claim.pid) => {
+                    this.ask_others(claim, ClaimError::ServerUnavailable);
+                }
+                (claimed, _) => (claim.then)(claimed),
             });
-            adapter.local.claim(&own_pid, own_offset.as_deref(), now, claimed);
+            adapter.local.claim(&pid, offset.as_deref(), now, claimed);
         };
         self.claim_in_order(Origin::Client, now, Box::new(action));
     }

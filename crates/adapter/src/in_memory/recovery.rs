@@ -71,9 +71,16 @@ impl InMemoryAdapter {
         recovery.state().export(pid, now)
     }
 
-    /// Removes a session that another server takes, see [`RecoveryState::take`].
-    pub(crate) fn take_session(&self, pid: &str, generation: u64, now: Time) -> Option<Time> {
-        self.recovery.get()?.state().take(pid, generation, now)
+    /// Begins to give a session to another server, see [`RecoveryState::hand_over`].
+    pub(crate) fn hand_over_session(&self, pid: &str, generation: u64, now: Time) -> Option<(u64, Time)> {
+        self.recovery.get()?.state().hand_over(pid, generation, now)
+    }
+
+    /// Removes a session that another server has, see [`RecoveryState::take`].
+    pub(crate) fn take_session(&self, pid: &str, generation: u64, now: Time) {
+        if let Some(recovery) = self.recovery.get() {
+            recovery.state().take(pid, generation, now);
+        }
     }
 
     /// Returns whether the log contains the place of a session of another server.

@@ -200,6 +200,13 @@ impl Sessions {
         Some(generation)
     }
 
+    /// Gives a session a new generation, and returns it.
+    pub(super) fn renew(&mut self, id: &SocketId) -> Option<u64> {
+        let generation = self.next_number();
+        self.by_id.get_mut(id)?.generation = generation;
+        Some(generation)
+    }
+
     pub(super) fn remove(&mut self, id: &SocketId) -> Option<Entry> {
         let entry = self.by_id.remove(id)?;
         self.by_pid.remove(&entry.pid);

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use socketio_proto::SocketId;
 use ws_proto::Time;
 
 use super::RecoveryState;
@@ -48,18 +49,26 @@ impl RecoveryState {
         })
     }
 
-    /// Removes a session that another server takes. Returns until when it would have been kept, or `None` if the session is
-    /// not the one of the copy any more.
-    pub(crate) fn take(&mut self, pid: &str, generation: u64, now: Time) -> Option<Time> {
+    /// Gives a kept session a new generation, because another server takes it: what was claimed before cannot be resumed any
+    /// more. Returns the generation, and until when the session is kept. `None` if it is not the one of the copy any more.
+    pub(crate) fn hand_over(&mut self, pid: &str, generation: u64, now: Time) -> Option<(u64, Time)> {
+        let (id, until) = self.find_kept(pid, generation, now)?;
+        Some((self.sessions.renew(&id)?, until))
+    }
+
+    /// Removes a session that another server has, unless it is not the one that was handed over.
+    pub(crate) fn take(&mut self, pid: &str, generation: u64, now: Time) {
+        if let Some((id, _)) = self.find_kept(pid, generation, now) {
+            self.sessions.remove(&id);
+        }
+    }
+
+    /// Returns the id of a kept session that can still be recovered, and until when it is kept.
+    fn find_kept(&self, pid: &str, generation: u64, now: Time) -> Option<(SocketId, Time)> {
         let (id, entry) = self.sessions.find(pid)?;
         let State::Kept { until, .. } = &entry.state else { return None };
-        let until = *until;
-        if entry.generation != generation || self.has_gap(entry) || until <= now {
-            return None;
-        }
-        let id = id.clone();
-        self.sessions.remove(&id);
-        Some(until)
+        let is_usable = entry.generation == generation && !self.has_gap(entry) && *until > now;
+        is_usable.then(|| (id.clone(), *until))
     }
 
     /// Returns whether the log contains the place of a session that comes from another server.
