@@ -265,6 +265,9 @@ pub enum ClaimError {
     /// event counts for each of these rooms that it was sent to, and once more for each room that it excludes.
     #[error("too many events were sent to the rooms of the session")]
     TooManyToExamine,
+    /// Another session on this server has the socket id of this one, so the session stays where it is.
+    #[error("another session on this server has the same socket id")]
+    IdInUse,
     /// A server that may have the session did not answer, could not say whether it has it, or has left the cluster.
     #[error("a server that may have the session is not available")]
     ServerUnavailable,

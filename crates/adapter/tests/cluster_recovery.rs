@@ -244,6 +244,24 @@ fn a_client_that_was_about_to_resume_a_session_loses_it_to_the_server_that_takes
 }
 
 #[test]
+fn a_session_does_not_replace_another_one_that_has_its_socket_id() {
+    let cluster = Cluster::start_with_recovery(2, |_| {});
+    cluster.suspend(0, "pid");
+    let other = Probe::new(id(100));
+    cluster.nodes[1].recovery().begin("other", Arc::clone(&other) as Arc<dyn LocalSocket>);
+    let refused = cluster.claim(1, "pid");
+    cluster.bus.settle();
+    assert_eq!(result(&refused), Some(Err(ClaimError::IdInUse)));
+    cluster.nodes[1].recovery().suspend(&*other, other.generation(), cluster.nodes[1].server.now());
+    assert_eq!(cluster.kept(), [1, 1]);
+    for (node, pid) in [(0, "pid"), (1, "other")] {
+        let claim = cluster.claim(node, pid);
+        cluster.bus.settle();
+        assert_eq!(result(&claim), Some(Ok(())), "{pid}");
+    }
+}
+
+#[test]
 fn a_session_that_is_claimed_twice_has_one_owner() {
     let cluster = Cluster::start_with_recovery(3, |_| {});
     cluster.suspend(0, "pid");

@@ -77,10 +77,13 @@ impl RecoveryState {
     }
 
     /// Keeps a session that comes from another server. It would have been kept there until `until` or later. If the session
-    /// is here already, it stays as it is.
+    /// is here already, it stays as it is. It does not replace another session that has its socket id.
     pub(crate) fn import(&mut self, session: MovedSession, until: Time, now: Time) -> Result<(), ClaimError> {
         if self.sessions.find(&session.pid).is_some() {
             return Ok(());
+        }
+        if self.sessions.get(&session.id).is_some() {
+            return Err(ClaimError::IdInUse);
         }
         let until = until.min(now + self.options.max_disconnection_duration);
         if until <= now {
