@@ -273,8 +273,9 @@ fn elements(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Returns whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2): a name, an IPv4 address or an address in
-/// brackets.
-fn is_authority(host: &[u8]) -> bool {
+/// brackets. The value of a `Host` header has this form, or is empty.
+#[must_use]
+pub fn is_authority(host: &[u8]) -> bool {
     let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
     let is_in_address = |byte: &u8| is_in_name(byte) || *byte == b':';
     let end = host.iter().position(|&byte| byte == b']');

@@ -67,8 +67,8 @@ pub use frame::{
 };
 pub use handshake::{
     AllowedOrigins, ClientHandshake, ClientHandshakeError, HandshakeError, HandshakeResponseError,
-    InvalidOrigin, Negotiated, UriError, VerifiedRequest, WebSocketUri, accept_key, is_connect_request,
-    is_upgrade_request, verify_connect_request, verify_upgrade_request,
+    InvalidOrigin, Negotiated, UriError, VerifiedRequest, WebSocketUri, accept_key, is_authority,
+    is_connect_request, is_upgrade_request, verify_connect_request, verify_upgrade_request,
 };
 pub use input::Input;
 pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};

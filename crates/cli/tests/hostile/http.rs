@@ -167,6 +167,8 @@ fn header_names_are_spelled_as_in_the_rfcs() {
     contains(&names_of("/ws", UPGRADE), &handshake);
     contains(&names_of("/ws", &format!("{UPGRADE}{offers}")), &["Sec-WebSocket-Extensions"]);
     contains(&names_of("/ws", &version), &["Sec-WebSocket-Version"]);
+    let repeated = format!("{UPGRADE}Sec-WebSocket-Version: 13\r\n");
+    contains(&names_of("/ws", &repeated), &["Sec-WebSocket-Version"]);
     contains(
         &names_of(POLLING, "Origin: http://localhost\r\n"),
         &["Access-Control-Allow-Origin", "Content-Type", "Content-Length"],
@@ -183,6 +185,7 @@ fn a_request_that_proxies_may_understand_differently_is_refused_and_ends_the_con
         for (version, headers, status) in [
             ("1.1", "".to_owned(), 400),
             ("1.1", "Host: h\r\nHost: h\r\n".to_owned(), 400),
+            ("1.1", "Host: a b\r\n".to_owned(), 400),
             ("1.1", format!("Host: h\r\nTransfer-Encoding: gzip, chunked\r\n{chunks}"), 501),
             (
                 "1.1",

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{Either, Empty};
@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use hyper::service::Service as HyperService;
 use pin_project_lite::pin_project;
+use ws_proto::is_authority;
 
 use crate::http::eager_service::{EagerFuture, EagerService};
 use crate::http::header_names::spell_as_rfc_6455;
@@ -74,8 +75,7 @@ impl<S: HttpService> Future for Http1Future<S> {
         match self.project() {
             Projected::Called { future, after_response } => {
                 let mut response = ready!(future.poll(cx))?;
-                if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED)
-                {
+                if has_websocket_headers(&response) {
                     spell_as_rfc_6455(&mut response);
                 }
                 if let Some(after_response) = after_response.take() {
@@ -87,6 +87,15 @@ impl<S: HttpService> Future for Http1Future<S> {
                 Poll::Ready(Ok(refusal.response().map(|()| Either::Right(Empty::new()))))
             }
         }
+    }
+}
+
+/// Returns whether the response to a WebSocket handshake has headers whose names begin with `Sec-WebSocket`.
+fn has_websocket_headers<B>(response: &Response<B>) -> bool {
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED => true,
+        StatusCode::BAD_REQUEST => response.headers().contains_key(SEC_WEBSOCKET_VERSION),
+        _ => false,
     }
 }
 
@@ -113,6 +122,8 @@ pub(crate) enum Refusal {
     HostMissing,
     #[error("the request has more than one Host header")]
     HostRepeated,
+    #[error("the Host header is not a host with an optional port")]
+    InvalidHost,
     #[error("chunked is not the only transfer coding")]
     UnknownTransferCoding,
     #[error("chunked is applied more than once")]
@@ -124,6 +135,7 @@ impl Refusal {
         let (status, reason) = match self {
             Self::HostMissing => (StatusCode::BAD_REQUEST, "Bad Request: no Host header"),
             Self::HostRepeated => (StatusCode::BAD_REQUEST, "Bad Request: more than one Host header"),
+            Self::InvalidHost => (StatusCode::BAD_REQUEST, "Bad Request: invalid Host header"),
             Self::UnknownTransferCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented: transfer coding"),
             Self::ChunkedRepeated => (StatusCode::BAD_REQUEST, "Bad Request: chunked more than once"),
         };
@@ -141,13 +153,15 @@ fn verify(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
     verify_transfer_codings(headers)
 }
 
-/// RFC 9112 §3.2: an HTTP/1.1 request has exactly one `Host` header. Old proxies and health checks speak HTTP/1.0, which
-/// has no such rule; two values are ambiguous there as well.
+/// RFC 9112 §3.2: an HTTP/1.1 request has exactly one `Host` header, with a valid value. The value is empty if the target
+/// has no authority. Old proxies and health checks speak HTTP/1.0, which does not require the header; two values are
+/// ambiguous there as well.
 fn verify_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_11 => Err(Refusal::HostMissing),
         (_, Some(_)) => Err(Refusal::HostRepeated),
+        (Some(host), None) if !host.is_empty() && !is_authority(host.as_bytes()) => Err(Refusal::InvalidHost),
         (None | Some(_), None) => Ok(()),
     }
 }
@@ -183,13 +197,22 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_exactly_one_host_unless_it_is_http_1_0() {
+    fn a_request_has_exactly_one_valid_host_unless_it_is_http_1_0() {
         for (version, hosts, expected) in [
             (Version::HTTP_11, &["h"][..], Ok(())),
             // RFC 9112 §3.2: the value is empty if the target has no authority.
             (Version::HTTP_11, &[""], Ok(())),
             (Version::HTTP_11, &[], Err(Refusal::HostMissing)),
             (Version::HTTP_11, &["h", "h"], Err(Refusal::HostRepeated)),
+            (Version::HTTP_11, &["my_service.:3000"], Ok(())),
+            (Version::HTTP_11, &["[::1]:80"], Ok(())),
+            (Version::HTTP_11, &["a b"], Err(Refusal::InvalidHost)),
+            (Version::HTTP_11, &["a, b"], Err(Refusal::InvalidHost)),
+            (Version::HTTP_11, &["http://a"], Err(Refusal::InvalidHost)),
+            (Version::HTTP_11, &["a/b"], Err(Refusal::InvalidHost)),
+            (Version::HTTP_11, &["me@a"], Err(Refusal::InvalidHost)),
+            (Version::HTTP_11, &["a:x"], Err(Refusal::InvalidHost)),
+            (Version::HTTP_10, &["a b"], Err(Refusal::InvalidHost)),
             (Version::HTTP_10, &[], Ok(())),
             (Version::HTTP_10, &["h"], Ok(())),
             (Version::HTTP_10, &["h", "i"], Err(Refusal::HostRepeated)),

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::{HOST, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use pin_project_lite::pin_project;
 use tokio::sync::watch;
 use tower::Service;
+use ws_proto::is_authority;
 
 use super::MAX_DATA_FRAME_SIZE;
 use super::executor::ResponseProgress;
@@ -43,7 +44,11 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if request.headers().len() > self.max_headers {
-            return ResponseFuture { service: None, stream_dropped: None };
+            return ResponseFuture::Refused { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE };
+        }
+        if !is_valid_host(request.uri(), request.headers()) {
+            tracing::debug!("refusing an HTTP/2 request: `host` or `:authority` is invalid");
+            return ResponseFuture::Refused { status: StatusCode::BAD_REQUEST };
         }
         let mut released = None;
         if request.method() == Method::CONNECT {
@@ -51,28 +56,53 @@ where
             request.extensions_mut().insert(StreamDropSignal(sender));
             released = Some(receiver);
         }
-        // Programs expect a `Host` header, for instance to compare it with `Origin`. It must not differ from
-        // `:authority` (RFC 9113 §8.3.1).
+        // Programs expect a `Host` header, for instance to compare it with `Origin`.
         if let Some(authority) = request.uri().authority()
             && let Ok(host) = HeaderValue::from_str(authority.as_str())
         {
             request.headers_mut().insert(HOST, host);
         }
-        ResponseFuture {
-            service: Some(hyper::service::Service::call(&self.service, request)),
+        ResponseFuture::Called {
+            future: hyper::service::Service::call(&self.service, request),
             stream_dropped: released,
         }
     }
 }
 
+/// Returns whether the request names one host at most. A `Host` header that differs from `:authority` makes a request
+/// malformed (RFC 9113 §8.3.1): a proxy may have chosen this server by the other one.
+fn is_valid_host(target: &Uri, headers: &HeaderMap) -> bool {
+    let authority = target.authority().map(|authority| authority.as_str().as_bytes());
+    let port = match target.scheme_str() {
+        Some("https") => &b":443"[..],
+        _ => b":80",
+    };
+    // RFC 3986 §6.2.3: an empty port is the default port.
+    let without_port = |host| <[u8]>::strip_suffix(host, port).or(host.strip_suffix(b":")).unwrap_or(host);
+    let mut hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    match (authority, hosts.next(), hosts.next()) {
+        (_, _, Some(_)) => false,
+        (Some(authority), None, None) => is_authority(authority),
+        (None, Some(host), None) => host.is_empty() || is_authority(host),
+        (Some(authority), Some(host), None) => {
+            is_authority(authority) && without_port(host).eq_ignore_ascii_case(without_port(authority))
+        }
+        (None, None, None) => true,
+    }
+}
+
 pin_project! {
     /// The future of a response.
-    pub(super) struct ResponseFuture<F> {
-        // `None` if the request is refused before the service sees it.
-        #[pin]
-        service: Option<F>,
-        // `Some` for a CONNECT.
-        stream_dropped: Option<watch::Receiver<bool>>,
+    #[project = Projected]
+    pub(super) enum ResponseFuture<F> {
+        Called {
+            #[pin]
+            future: F,
+            // `Some` for a CONNECT.
+            stream_dropped: Option<watch::Receiver<bool>>,
+        },
+        // The service does not see the request.
+        Refused { status: StatusCode },
     }
 }
 
@@ -84,14 +114,13 @@ where
     type Output = Result<Response<DataFrameBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = match this.service.as_pin_mut() {
-            Some(service) => ready!(service.poll(cx)),
-            None => {
+        let (response, stream_dropped) = match self.project() {
+            Projected::Called { future, stream_dropped } => (ready!(future.poll(cx)), stream_dropped),
+            Projected::Refused { status } => {
                 let progress = ResponseProgress::current();
                 progress.set_response_ready();
                 let mut response = Response::new(DataFrameBody::empty(progress));
-                *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                *response.status_mut() = *status;
                 return Poll::Ready(Ok(response));
             }
         };
@@ -101,7 +130,7 @@ where
             Ok(response) => response,
             Err(error) => return Poll::Ready(Err(error)),
         };
-        if let Some(released) = this.stream_dropped.take()
+        if let Some(released) = stream_dropped.take()
             && response.status().is_success()
         {
             progress.set_websocket_accepted(released);

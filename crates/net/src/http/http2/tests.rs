@@ -413,6 +413,44 @@ async fn the_header_limits_of_http_1_apply() {
 }
 
 #[tokio::test]
+async fn a_query_may_contain_most_characters_that_are_not_percent_encoded() {
+    let server = Server::start(HttpLimits::default()).await;
+    let mut client = server.client().await;
+    for character in ["{", "}", "|", "^", "`", "\\"] {
+        assert_eq!(client.get(&format!("/hello?x={character}")).await.unwrap().0, 200, "{character}");
+    }
+}
+
+/// RFC 9113 §8.3.1.
+#[tokio::test]
+async fn a_host_header_that_is_invalid_or_differs_from_the_authority_is_refused() {
+    let server = Server::start(HttpLimits::default()).await;
+    let mut client = server.client().await;
+    for (authority, hosts, status) in [
+        ("localhost", &[][..], 200),
+        ("localhost", &["localhost"], 200),
+        ("localhost:80", &["LOCALHOST"], 200),
+        ("localhost", &["localhost:"], 200),
+        ("[::1]:8080", &["[::1]:8080"], 200),
+        ("localhost", &["localhost:8080"], 400),
+        ("localhost", &["other"], 400),
+        ("localhost", &[""], 400),
+        ("localhost", &["a b"], 400),
+        ("localhost", &["localhost", "localhost"], 400),
+        ("localhost", &["localhost", "other"], 400),
+        ("me@localhost", &[], 400),
+    ] {
+        let mut request = get("/hello");
+        *request.uri_mut() = format!("http://{authority}/hello").parse().unwrap();
+        for host in hosts {
+            request.headers_mut().append("host", host.parse().unwrap());
+        }
+        let (response, _) = client.begin(request).await;
+        assert_eq!(soon(response).await.unwrap().status(), status, "{authority} {hosts:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_over_the_limit_is_refused_and_may_be_retried() {
     let http2 = Http2Limits { max_concurrent_streams: 2, ..Http2Limits::default() };
     let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
