@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::{HOST, HeaderMap, HeaderValue};
+use http::header::{COOKIE, HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -43,6 +43,7 @@ where
     type Future = ResponseFuture<TowerToHyperServiceFuture<S, Request<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        join_cookies(request.headers_mut());
         if request.headers().len() > self.max_headers {
             return ResponseFuture::Refused { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE };
         }
@@ -66,6 +67,18 @@ where
             future: hyper::service::Service::call(&self.service, request),
             stream_dropped: released,
         }
+    }
+}
+
+/// A client may divide its cookies into several fields, so that they are compressed better. A program expects one field
+/// (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
     }
 }
 

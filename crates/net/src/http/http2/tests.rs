@@ -65,7 +65,7 @@ async fn fill(stream: &mut Stream, other: &mut Client) -> usize {
     taken
 }
 
-/// A server with the paths `/hello`, `/large` and `/never`. It sends the stream of a CONNECT to the test.
+/// A server with the paths `/hello`, `/cookies`, `/large` and `/never`. It sends the stream of a CONNECT to the test.
 struct Server {
     address: SocketAddr,
     streams: mpsc::UnboundedReceiver<Stream>,
@@ -89,6 +89,9 @@ impl Server {
             let (sender, waiting) = (sender.clone(), Arc::clone(&at_never));
             async move {
                 let body = match request.uri().path() {
+                    "/cookies" => {
+                        format!("{:?}", request.headers().get_all("cookie").iter().collect::<Vec<_>>())
+                    }
                     "/hello" => format!("{:?} {:?}", request.version(), request.headers().get("host")),
                     "/large" => "x".repeat(LARGE),
                     "/never" => {
@@ -418,6 +421,28 @@ async fn a_query_may_contain_most_characters_that_are_not_percent_encoded() {
     let mut client = server.client().await;
     for character in ["{", "}", "|", "^", "`", "\\"] {
         assert_eq!(client.get(&format!("/hello?x={character}")).await.unwrap().0, 200, "{character}");
+    }
+}
+
+/// RFC 9113 §8.2.3.
+#[tokio::test]
+async fn cookies_that_a_client_has_divided_are_one_header() {
+    let server = Server::start(HttpLimits::default()).await;
+    let mut client = server.client().await;
+    for (cookies, expected) in [
+        (&[][..], "[]"),
+        (&["a=1; b=2"], r#"["a=1; b=2"]"#),
+        (&["a=1", "b=2", "c=3; d=4"], r#"["a=1; b=2; c=3; d=4"]"#),
+        // As many as a browser may have. They are one of the hundred fields that a request may have.
+        (&["a=1"; 150], &*format!("[\"{}\"]", ["a=1"; 150].join("; "))),
+    ] {
+        let mut request = get("/cookies");
+        for cookie in cookies {
+            request.headers_mut().append("cookie", cookie.parse().unwrap());
+        }
+        let (response, _) = client.begin(request).await;
+        let body = read(soon(response).await.unwrap().into_body()).await.unwrap();
+        assert_eq!(String::from_utf8(body).unwrap(), expected);
     }
 }
 
