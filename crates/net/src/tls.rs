@@ -64,4 +64,4 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
 }
 
 #[cfg(all(test, feature = "tls"))]
-mod tests;
+pub(crate) mod tests;

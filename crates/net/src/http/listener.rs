@@ -325,6 +325,9 @@ where
 }
 
 #[cfg(test)]
+mod stopped_process;
+
+#[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 

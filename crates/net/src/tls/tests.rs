@@ -31,13 +31,13 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// A certificate authority that is not trusted by default.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::named("the authority of a test")
     }
 
@@ -60,13 +60,13 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn server(&self, names: &[&str]) -> ServerTls {
+    pub(crate) fn server(&self, names: &[&str]) -> ServerTls {
         let (chain, key) = self.issue(names, |_| {});
         ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).expect("a configuration")
     }
 
     /// Returns a client that trusts only this authority.
-    fn client(&self) -> ClientTls {
+    pub(crate) fn client(&self) -> ClientTls {
         self.trusted().build().expect("a configuration")
     }
 
