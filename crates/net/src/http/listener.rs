@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hundreds_of_clients_connect_at_once_before_the_server_accepts() {
+    async fn more_than_a_thousand_clients_connect_at_once_before_the_server_accepts() {
         let (address, limits) = ("127.0.0.1:0", HttpLimits::default());
         let tcp = TcpListener::bind(address).await.unwrap();
         let listener = Listener::bind(address, limits.clone()).await.unwrap();
@@ -467,8 +467,10 @@ mod tests {
             let address = listener.local_addr().unwrap();
             // If the queue is full, the system tries again after a second.
             let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
-            let clients: Result<Vec<_>, _> = (0..500).map(|_| connect()).collect();
-            assert_eq!(clients.unwrap().len(), 500);
+            for _ in 0..1_100 {
+                // A client that has gone still has its place in the queue.
+                drop(connect().unwrap());
+            }
         }
     }
 
