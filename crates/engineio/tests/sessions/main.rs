@@ -22,6 +22,7 @@ mod revision3;
 mod server;
 mod server_layers;
 mod shutdown;
+mod stopped_process;
 mod support;
 mod upgrade;
 mod upgrade_random;
