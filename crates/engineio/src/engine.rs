@@ -33,7 +33,7 @@ use crate::request::{RequestKind, check_request};
 use crate::session::{PendingPoll, PostGuard};
 
 pub(crate) use self::close::deadline_in;
-pub(crate) use self::open::SessionGuard;
+pub(crate) use self::open::{HeadSize, SessionGuard};
 
 /// An Engine.IO server for one application. It is cheap to clone, and all clones share the same sessions.
 #[derive(Debug)]

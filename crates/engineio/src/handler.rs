@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use engineio_proto::{CloseReason, Transport};
 use ws_proto::Time;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, HeadSize};
 use crate::session::Session;
 
 /// A message of a session.
@@ -28,6 +28,14 @@ pub trait Application: Send + Sync + Sized + 'static {
     /// [`Session::set_authenticated`] is called. Default false.
     fn authenticates(&self) -> bool {
         false
+    }
+
+    /// Returns how many bytes the handler keeps of the request that opens its session. They count in
+    /// [`Options::max_half_open_bytes`](crate::Options::max_half_open_bytes) and in
+    /// [`Options::memory_budget`](crate::Options::memory_budget). The default is the text: the path, the query, and the
+    /// headers with their separators.
+    fn request_memory(&self, request: &http::request::Parts) -> usize {
+        HeadSize::of(request).kept
     }
 
     /// Returns the handler of a session that `request` has opened. The engine calls this before it reads anything from

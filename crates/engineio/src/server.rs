@@ -26,6 +26,7 @@ mod builder;
 mod connection;
 mod error;
 mod handler;
+mod kept_request;
 mod message;
 mod shared;
 mod socket;
@@ -53,6 +54,7 @@ pub use socket::{Sender, Socket};
 
 use connection::Connection;
 use handler::BoxHandler;
+use kept_request::{release_read_buffer, request_memory};
 use shared::Shared;
 
 /// Listens on one of `addresses` and runs `handler` for every session, at the path `/engine.io/`. Runs until the future
@@ -97,6 +99,7 @@ pub struct Server(Engine<ServerApplication>);
 /// [`Server::service`].
 pub struct ServerApplication {
     handler: BoxHandler,
+    keeps_request: bool,
     listener: ListenerSettings,
     authenticates: bool,
 }
@@ -216,7 +219,14 @@ impl Application for ServerApplication {
         self.authenticates
     }
 
-    fn on_open(&self, _: &Engine<Self>, session: Session, request: http::request::Parts) -> Connection {
+    fn request_memory(&self, request: &http::request::Parts) -> usize {
+        if self.keeps_request { request_memory(request) } else { 0 }
+    }
+
+    fn on_open(&self, _: &Engine<Self>, session: Session, mut request: http::request::Parts) -> Connection {
+        if self.keeps_request {
+            release_read_buffer(&mut request);
+        }
         let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
         let shared = Arc::new(Shared::new(session, address));
         let socket = Socket::new(Arc::clone(&shared));

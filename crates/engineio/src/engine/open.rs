@@ -38,7 +38,7 @@ const ADDRESS_SHARE: usize = 8;
 pub(crate) struct SessionGuard<A> {
     pub(crate) engine: Engine<A>,
     pub(crate) session: Session,
-    /// The head of the request that opened the session.
+    /// What the handler keeps of the request that opened the session.
     head: RetainedMemory,
     /// Dropped last, after everything that `drop` does.
     _token: TaskTrackerToken,
@@ -166,16 +166,16 @@ impl<A: Application> Engine<A> {
         address: Option<AddressPermit>,
         request: &Parts,
     ) -> Result<SessionGuard<A>, SessionRefusal> {
-        let head = HeadSize::of(request);
-        if head.received > self.0.options.max_handshake_size {
+        if HeadSize::of(request).received > self.0.options.max_handshake_size {
             return Err(SessionRefusal::HeadTooLong);
         }
         if self.has_max_sessions() {
             return Err(SessionRefusal::TooManySessions);
         }
+        let kept = self.0.application.request_memory(request);
         let budget = &self.0.options.memory_budget;
         let max_of_address = budget.limit() / ADDRESS_SHARE;
-        if address.as_ref().is_some_and(|address| !address.try_retain(head.kept, max_of_address)) {
+        if address.as_ref().is_some_and(|address| !address.try_retain(kept, max_of_address)) {
             self.0.memory_budget_log.try_log(|suppressed| {
                 let address = request.extensions.get::<ClientAddress>().map(|address| address.ip());
                 tracing::warn!(
@@ -186,7 +186,7 @@ impl<A: Application> Engine<A> {
             });
             return Err(SessionRefusal::HeadMemoryOfAddress);
         }
-        let Some(head) = budget.try_retain(head.kept) else {
+        let Some(head) = budget.try_retain(kept) else {
             self.0.memory_budget_log.try_log(|suppressed| {
                 let memory_budget = budget.limit();
                 tracing::warn!(
@@ -277,14 +277,14 @@ impl<A: Application> Engine<A> {
 }
 
 /// The size of the head of a request, in bytes: its path, its query, and its headers with their separators.
-struct HeadSize {
+pub(crate) struct HeadSize {
     received: usize,
     /// As text, in which each byte that is not ASCII may take three.
-    kept: usize,
+    pub(crate) kept: usize,
 }
 
 impl HeadSize {
-    fn of(request: &Parts) -> Self {
+    pub(crate) fn of(request: &Parts) -> Self {
         let url = request.uri.path_and_query().map_or(0, |url| url.as_str().len());
         let mut size = Self { received: url, kept: url };
         for (name, value) in &request.headers {

@@ -30,7 +30,9 @@ impl ServerBuilder {
         H: Handler<M>,
     {
         let Self { options, listener, authenticates } = self;
-        let application = ServerApplication { handler: boxed(handler), listener, authenticates };
+        let keeps_request = H::KEEPS_REQUEST;
+        let handler = boxed(handler);
+        let application = ServerApplication { handler, keeps_request, listener, authenticates };
         Server(Engine::new(options, application))
     }
 

@@ -12,6 +12,11 @@ use super::socket::Socket;
 /// An async function that takes a [`Socket`], or a `Socket` and the [`Request`] that opened the session. The request
 /// has the path, the query and the headers, and whatever layers in front of the server put into its extensions.
 ///
+/// A request costs about 200 bytes for each header besides its text: 2 to 4 KiB for one of a browser. Drop it as soon as
+/// you have read it, unless you need it as long as the session lives. With a handler that takes the request, this memory
+/// counts in [`max_half_open_bytes`](super::ServerBuilder::max_half_open_bytes) and
+/// [`memory_budget`](super::ServerBuilder::memory_budget) until the session ends, also if the handler has dropped it.
+///
 /// If the handler captures nothing, write `async |socket: Socket| { .. }`. If it captures something, write `move
 /// |socket: Socket| { let shared = shared.clone(); async move { .. } }`. The types of the parameters have to be named.
 /// The function returns a [`HandlerOutput`].
@@ -25,6 +30,9 @@ pub trait Handler<M>: Send + Sync + 'static {
     /// The future of one call, which runs for one session.
     type Future: Future<Output: HandlerOutput> + Send + 'static;
 
+    /// Whether the handler may keep the request. If so, the memory of the request counts as long as the session lives.
+    const KEEPS_REQUEST: bool = true;
+
     /// Calls the handler for a new session.
     fn call(&self, socket: Socket, request: Request<()>) -> Self::Future;
 }
@@ -35,6 +43,8 @@ where
     Fut: Future<Output: HandlerOutput> + Send + 'static,
 {
     type Future = Fut;
+
+    const KEEPS_REQUEST: bool = false;
 
     fn call(&self, socket: Socket, _: Request<()>) -> Fut {
         self(socket)

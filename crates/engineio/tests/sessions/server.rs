@@ -362,6 +362,29 @@ async fn messages_that_the_program_does_not_receive_count_in_the_memory_budget()
 }
 
 #[tokio::test]
+async fn a_request_counts_in_the_memory_budget_with_its_table_of_headers_if_the_handler_takes_it() {
+    /// Opens a session whose request has 50 short headers, and returns the memory that counts.
+    async fn counted<H: Handler<M>, M>(handler: H) -> usize {
+        let budget = MemoryBudget::new(1_000_000);
+        let (server, address) = start(Server::builder().memory_budget(&budget), handler).await;
+        let headers: String = (0..50).map(|number| format!("x-{number}: 1\r\n")).collect();
+        let head = format!("GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+        let mut client = TcpStream::connect(address).await.expect("it listens");
+        client.write_all(head.as_bytes()).await.expect("sent");
+        until(|| server.session_count() == 1).await;
+        budget.used()
+    }
+
+    let with_request = async |mut socket: Socket, request: http::Request<()>| {
+        assert_eq!(soon(socket.recv()).await, None);
+        drop(request);
+    };
+    assert_eq!(counted(echo).await, 0);
+    let counted = counted(with_request).await;
+    assert!((50 * 104..50 * 300).contains(&counted), "{counted}");
+}
+
+#[tokio::test]
 async fn sessions_are_limited_until_the_program_has_authenticated_them() {
     let limits = AddressLimits { max_unauthenticated: 1, include_private: true, ..AddressLimits::default() };
     let builder = Server::builder().address_limits(limits).authenticates(true);
