@@ -216,7 +216,6 @@ impl<A: Application> Driver<A> {
 
     #[cold]
     fn end_over_budget(&mut self, now: Time, cx: &mut Context<'_>) {
-        self.memory = MemoryUsage::default();
         self.dispatcher.handler.discard_received();
         let is_reading = self.transport.abort(now);
         self.session().outbox().close();

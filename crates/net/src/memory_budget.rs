@@ -68,6 +68,8 @@ struct Entry {
     position: AtomicUsize,
     /// The connection must end.
     is_ending: AtomicBool,
+    /// The connection knows that it must end.
+    is_told: AtomicBool,
     waker: Mutex<Waker>,
 }
 
@@ -214,6 +216,9 @@ impl MemoryUsage {
     /// is exceeded and it is among those that hold the most. Its task is woken when this happens later, so it must then
     /// report again.
     ///
+    /// Returns `false` only once. A connection that takes time to end goes on to report what it still holds. No other
+    /// connection ends for these bytes, because they will be free soon.
+    ///
     /// If other connections must end, their wakers are passed to `wake`. Wake them after you have released your locks.
     #[inline]
     #[must_use]
@@ -265,11 +270,10 @@ impl MemoryUsage {
                 waker.clone_from(cx.waker());
             }
         }
-        if entry.is_ending.load(Ordering::Acquire) {
-            return false;
-        }
+        let is_ending = entry.is_ending.load(Ordering::Acquire);
         let used = entry.set_held(held);
-        used <= entry.budget.limit || entry.budget.enforce(entry, wake)
+        let may_go_on = !is_ending && (used <= entry.budget.limit || entry.budget.enforce(entry, wake));
+        may_go_on || entry.is_told.swap(true, Ordering::Relaxed)
     }
 
     fn unregister(&mut self) {
@@ -335,6 +339,7 @@ impl Shared {
             shared: AtomicUsize::new(0),
             position: AtomicUsize::new(registered.len()),
             is_ending: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
             waker: Mutex::new(waker.clone()),
         });
         registered.push(Arc::clone(&entry));

@@ -175,6 +175,11 @@ impl Decoder {
         }
     }
 
+    /// Drops the incomplete packet and the state of a parser, because the connection is closed. No message may follow.
+    pub(crate) fn discard(&mut self) {
+        self.state = None;
+    }
+
     /// Returns the number of bytes that the decoder stores for an incomplete packet.
     #[inline]
     #[must_use]

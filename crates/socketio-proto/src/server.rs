@@ -313,10 +313,12 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Closes the connection, because the session has ended or the driver is about to close it. All further messages
-    /// are ignored, and every socket is disconnected. The driver visits the sockets with [`for_each`](Self::for_each)
-    /// and removes each socket after its last handler has finished.
+    /// are ignored, every socket is disconnected, and a packet whose attachments have not all arrived is dropped. The
+    /// driver visits the sockets with [`for_each`](Self::for_each) and removes each socket after its last handler has
+    /// finished.
     pub fn close(&mut self) {
         self.is_closed = true;
+        self.decoder.discard();
         self.connect_deadline = PeerDeadline::NEVER;
         self.attachment_deadline = PeerDeadline::NEVER;
         for slot in &mut self.slots {

@@ -85,6 +85,18 @@ fn bytes_that_are_about_to_be_free_end_no_further_connection() {
 }
 
 #[test]
+fn bytes_that_an_ending_connection_still_holds_end_no_further_connection() {
+    let budget = MemoryBudget::new(1_000 * KIB);
+    let mut peers: Vec<_> = (0..3).map(|_| Peer::new(&budget)).collect();
+    assert!(peers[0].report(500 * KIB) && peers[1].report(400 * KIB) && peers[2].report(200 * KIB));
+    assert!(peers[0].is_woken() && !peers[0].report(500 * KIB), "the largest");
+    assert!(peers[0].report(450 * KIB), "it has been told");
+    assert_eq!(budget.used(), 1_050 * KIB);
+    assert!(peers[2].report(210 * KIB));
+    assert!(peers.iter_mut().all(|peer| !peer.is_woken()));
+}
+
+#[test]
 fn while_the_largest_have_not_ended_yet_the_excess_is_a_quarter_at_most() {
     let budget = MemoryBudget::new(1_000 * KIB);
     let mut peers: Vec<_> = (0..1_000).map(|_| Peer::new(&budget)).collect();

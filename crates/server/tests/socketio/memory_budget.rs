@@ -36,6 +36,35 @@ async fn attachments_of_an_incomplete_packet_count() {
 }
 
 #[tokio::test]
+async fn of_many_equal_incomplete_packets_only_as_many_end_as_free_a_sixteenth_of_the_budget() {
+    const CLIENTS: usize = 45;
+    // 45 of them take 4,050 KiB, and 41 less than fifteen sixteenths of the budget, which are 3,750 KiB.
+    const ENDED: usize = 4;
+    let budget = MemoryBudget::new(4_000 * KIB);
+    let (io, mut program) = listening(&budget);
+    let mut clients = Vec::new();
+    for number in 1..=CLIENTS {
+        let mut client = Client::join_in_memory(&io, 1 << 20).await;
+        client.send(TWO_ATTACHMENTS).await;
+        client.send_binary(&vec![7; 90 * KIB]).await;
+        until(|| budget.used() > number * 90 * KIB || number == CLIENTS).await;
+        clients.push(client);
+    }
+    program.lines.expect(["transport error"; ENDED]).await;
+    io.emit("event", 1);
+    let mut left = 0;
+    for client in &mut clients {
+        // The others have been ended with close code 1013.
+        if let Some(packet) = client.recv().await {
+            assert_eq!(packet, r#"42["event",1]"#);
+            left += 1;
+        }
+    }
+    assert_eq!((left, io.connection_count()), (CLIENTS - ENDED, CLIENTS - ENDED));
+    program.lines.expect_silence();
+}
+
+#[tokio::test]
 async fn events_that_wait_for_a_handler_count() {
     let budget = MemoryBudget::new(300 * KIB);
     let (io, mut program) = listening(&budget);

@@ -333,6 +333,19 @@ fn attachments_must_arrive_in_time() {
 }
 
 #[test]
+fn a_closed_connection_keeps_no_incomplete_packet() {
+    let mut connection = connection();
+    join(&mut connection, "/");
+    let text = r#"52-["event",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+    assert!(matches!(connection.handle_text(text, at(0)), Ok(None)));
+    assert!(matches!(connection.handle_binary(&[7; 1_000][..], at(0)), Ok(None)));
+    assert!(connection.attachment_bytes() > 1_000);
+    connection.close();
+    assert_eq!(connection.attachment_bytes(), 0);
+    assert!(matches!(connection.handle_binary(&[7; 1_000][..], at(0)), Ok(None)), "ignored");
+}
+
+#[test]
 fn the_attachment_timeout_does_not_run_while_reading_is_paused() {
     let mut connection = connection();
     join(&mut connection, "/");

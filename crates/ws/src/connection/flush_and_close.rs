@@ -142,7 +142,6 @@ impl State {
 
     #[cold]
     fn end_over_budget(&mut self) {
-        self.memory = MemoryUsage::default();
         let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, MEMORY_BUDGET_EXCEEDED);
         if !self.stream.abort(frame, net::now()) {
             // The peer does not read, so it gets no Close frame.
