@@ -1,6 +1,7 @@
 //! The handshake request of a connection.
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -85,11 +86,13 @@ impl Handshake {
     /// Returns the decoded value of a query parameter. If the parameter occurs several times, returns the last value.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
-        let (_, query) = self.url().split_once('?')?;
+        self.queries().filter(|(found, _)| found == name).last().map(|(_, value)| value.into_owned())
+    }
+
+    /// Returns the names and values of all query parameters, decoded and in order.
+    pub fn queries(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        let query = self.url().split_once('?').map_or("", |(_, query)| query);
         form_urlencoded::parse(query.as_bytes())
-            .filter(|(found, _)| found == name)
-            .last()
-            .map(|(_, value)| value.into_owned())
     }
 
     /// Returns the headers in order, with names in lower case. Bytes that are not valid UTF-8 are replaced.
@@ -97,7 +100,8 @@ impl Handshake {
         self.head.lines().skip(1).filter_map(|line| line.split_once(':'))
     }
 
-    /// Returns the value of the first header with this name. The name is case-insensitive.
+    /// Returns the value of the first header with this name. The name is case-insensitive. [`headers`](Self::headers) has
+    /// the other values too.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -169,6 +173,8 @@ mod tests {
         let (parts, ()) = http::Request::get("http://h/socket.io/?token=a%20b&token=c%2Bd&EIO=4")
             .header("User-Agent", "browser: 1")
             .header("cookie", "x=1")
+            .header("x-hop", "1")
+            .header("x-hop", "2")
             .body(())
             .unwrap()
             .into_parts();
@@ -176,8 +182,13 @@ mod tests {
         assert_eq!(handshake.url(), "/socket.io/?token=a%20b&token=c%2Bd&EIO=4");
         assert_eq!(handshake.query("token").as_deref(), Some("c+d"));
         assert_eq!(handshake.query("absent"), None);
+        let queries: Vec<_> = handshake.queries().collect();
+        let expected = [("token", "a b"), ("token", "c+d"), ("EIO", "4")];
+        assert_eq!(queries, expected.map(|(name, value)| (name.into(), value.into())));
         assert_eq!(handshake.header("USER-agent"), Some("browser: 1"));
-        assert_eq!(handshake.headers().count(), 2);
+        assert_eq!(handshake.header("x-hop"), Some("1"));
+        let headers: Vec<_> = handshake.headers().skip(1).collect();
+        assert_eq!(headers, [("cookie", "x=1"), ("x-hop", "1"), ("x-hop", "2")]);
         assert!(!handshake.xdomain() && !handshake.secure());
         assert!(!format!("{handshake:?}").contains("x=1"), "a log line must not hold a cookie");
     }
