@@ -68,6 +68,21 @@ async fn hooks_add_no_headers_to_refusals_and_preflight_responses() {
 }
 
 #[tokio::test]
+async fn headers_that_node_adds_and_that_mean_nothing_are_missing() {
+    let server = Server::start(Options { cors: Some(Cors::any()), ..Options::default() }).await;
+    let preflight = b"OPTIONS /engine.io/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let response = server.send(preflight).await.response().await;
+    assert_eq!(response.status, 204);
+    // RFC 9110 §8.6: a 204 has none.
+    assert!(!response.head.contains("content-length"), "{}", response.head);
+    let explorer = b"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
+        User-Agent: Mozilla/5.0 (compatible;MSIE 10.0; Trident/6.0)\r\n\r\n";
+    let response = server.send(explorer).await.response().await;
+    assert_eq!(response.status, 200);
+    assert!(!response.head.contains("x-xss-protection"), "{}", response.head);
+}
+
+#[tokio::test]
 async fn a_hook_may_replace_headers_of_cors_and_cookie() {
     let hook = HeadersHook::new(|headers, _| {
         headers.remove("access-control-allow-origin");

@@ -14,6 +14,26 @@ struct Credentials {
 }
 
 #[tokio::test]
+async fn an_event_that_arrives_together_with_the_connect_is_handled_unless_a_middleware_waits() {
+    for (waits, lines) in [(false, &["joined", "event"][..]), (true, &[])] {
+        let (builder, mut program) = program();
+        let io = builder.build();
+        if waits {
+            io.middleware(async |gate: State<Gate>| gate.pass().await);
+        }
+        io.on_connection(async |log: State<Log>| log.say("joined"));
+        io.on("event", async |log: State<Log>| log.say("event"));
+        let mut client = Client::open(serve(&io).await).await;
+        client.send_all(["40", r#"42["event"]"#]).await;
+        program.lines.expect(lines.iter().copied()).await;
+        if waits {
+            client.expect_end().await;
+            program.lines.expect_silence();
+        }
+    }
+}
+
+#[tokio::test]
 async fn middlewares_run_in_order_before_the_client_is_connected() {
     let (builder, mut program) = program();
     let io = builder.build();

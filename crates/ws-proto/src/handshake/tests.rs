@@ -26,6 +26,7 @@ fn a_request_with_a_body_is_no_handshake() {
         ("content-length", "+0"),
         ("transfer-encoding", "chunked"),
         ("transfer-encoding", "identity"),
+        ("transfer-encoding", ""),
     ] {
         assert_eq!(verdict(&request(name, value)), Err(HandshakeError::BodyNotAllowed), "{name}: {value}");
     }
