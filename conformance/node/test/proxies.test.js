@@ -290,6 +290,15 @@ describeOurs("a proxy that forwards TCP and speaks the PROXY protocol", () => {
   });
 });
 
+describe("behind HAProxy with Debian's defaults", () => {
+  const defaults = replaced(haproxy.site, /^ +(option|timeout) .*\n/gm, "");
+  const site = serverForTests(startSite, { proxy: { ...haproxy, site: defaults } });
+
+  for (const transport of TRANSPORTS) {
+    it(`events and acknowledgements pass over ${transport}`, () => carriesEvents(site, transport));
+  }
+});
+
 describe("HTTP/2 to HAProxy", () => {
   const site = serverForTests(startSite, { proxy: haproxy });
 
