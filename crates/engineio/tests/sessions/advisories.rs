@@ -12,7 +12,6 @@
 //! | ws CVE-2024-37890 | too many headers hid `Upgrade`, and the server crashed | `ws/tests/advisories.rs`; `cli/tests/hostile/http.rs`: `an_endless_head_…` |
 //! | socketioxide 0.17.5 | lengths of Engine.IO 3 counted bytes, not UTF-16 code units | `revision3.rs`: `lengths_in_text_count_utf_16` |
 //! | socketioxide #390, #817 | the first ping was sent twice; a pong too many became a timeout | `engineio-proto` |
-//! | socketioxide GHSA-55mf-67qm-4wpg | messages on a WebSocket had no limit of their own | `websocket.rs`: `a_message_that_is_too_long_is_answered_1009_…` |
 //! | socketioxide #399 | a thousand clients with short intervals leaked memory | `cli/tests/hostile/packets.rs`: `endless_connects_and_disconnects_leak_no_memory`; `backpressure.rs`: `a_reader_that_never_reads_again_…` |
 //! | socketioxide #448, #450 | a message kept its whole read buffer | `ws/tests/advisories.rs`: `socketioxide_issue_450_…` |
 //! | engine.io #310, socket.io #2769 and others | a busy client timed out although it sent messages | `heartbeat.rs`: `the_first_message_after_a_ping_…`, `a_pong_that_arrives_before_the_process_goes_on_…` |
@@ -300,6 +299,36 @@ async fn socketioxide_issue_731_a_session_whose_upgrade_is_never_completed_ends(
         opened.expect_end(CloseReason::PingTimeout).await;
     }
     server.expect_no_sessions().await;
+}
+
+/// socketioxide: the limit of a POST did not apply to messages on a WebSocket.
+#[tokio::test]
+async fn ghsa_55mf_67qm_4wpg_a_message_on_a_websocket_has_the_limit_of_a_post() {
+    let mut server = Server::start(Options::default()).await;
+    let longest = format!("4{}", "x".repeat(999_999));
+    let half = longest.as_bytes().split_at(500_000).0;
+    let fragment = {
+        let mut fragment = frame(Opcode::Text, half);
+        fragment[0] = 0x01;
+        fragment
+    };
+    // Masked frames that announce 500,001 bytes, 64 MiB and 2^62 bytes, and the beginning of their content.
+    let announced =
+        |first: u8, length: u64| [&[first, 0xff][..], &length.to_be_bytes(), &[0; 4], b"4xxxx"].concat();
+    for message in [
+        [&fragment[..], &announced(0x80, 500_001)].concat(),
+        announced(0x81, 1_000_001),
+        announced(0x82, 64 << 20),
+        announced(0x81, 1 << 62),
+    ] {
+        let (mut client, mut opened) = server.open_websocket().await;
+        client.send(&longest).await;
+        opened.expect([text(&longest[1..])]).await;
+        client.write(&message).await;
+        client.expect_close(Some(1009)).await;
+        opened.expect_end(CloseReason::TransportError).await;
+    }
+    expect_service(&mut server).await;
 }
 
 /// Opens a WebSocket for a polling session over a stream in memory, for tests with a paused clock.

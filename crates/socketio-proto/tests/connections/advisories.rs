@@ -2,19 +2,15 @@
 //! its advisory.
 //!
 //! Tests that need a server with handlers are in `server/tests/socketio/advisories.rs`. The advisories of Engine.IO are in
-//! `engineio/tests/sessions/advisories.rs`, those of WebSocket in `advisories.rs` of `ws-proto` and `ws`. These advisories
-//! are covered by other tests:
-//!
-//! | advisory | bug | covered by |
-//! |---|---|---|
-//! | socketioxide GHSA-55mf-67qm-4wpg | attachments and messages had no limits | `cve_2026_33151_…`; `src/decoder.rs`: `the_total_size_of_attachments_is_limited`; `engineio/tests/sessions/websocket.rs`: `a_message_that_is_too_long_is_answered_1009_…` |
-//! | socketioxide GHSA-c6g7-r2mf-pf5g | nested MessagePack overflowed the stack | there is no MessagePack; JSON: `arbitrary_input.rs`: `deep_nesting_…`, `src/value/tests.rs`: `nesting_is_limited_…` |
-//! | socketioxide GHSA-7xpx-rcqc-8qjh | invalid MessagePack was a panic | there is no MessagePack; JSON: `arbitrary_input.rs` |
+//! `engineio/tests/sessions/advisories.rs`, those of WebSocket in `advisories.rs` of `ws-proto` and `ws`.
 
 use std::time::{Duration, Instant};
 
 use tidewire_socketio_proto::server::{self, Protocol, Received, Violation};
-use tidewire_socketio_proto::{AckTable, DecodeError, Decoder, DecoderLimits, Packet, PacketType, Value};
+use tidewire_socketio_proto::{
+    AckTable, DecodeError, Decoder, DecoderLimits, MessagePackError, MessagePackParser, Packet, PacketType,
+    Value,
+};
 use ws_proto::Time;
 
 fn decoder() -> Decoder {
@@ -198,6 +194,100 @@ fn read_whole(text: &str) {
         let _ = event.arguments().deserialize_all::<Vec<Value>>();
     }
     assert_eq!(decoder.pending_bytes(), 0, "{text}");
+}
+
+/// socketioxide: MessagePack that was nested deeply overflowed the stack.
+#[test]
+fn ghsa_c6g7_r2mf_pf5g_nested_message_pack_is_refused_and_does_not_overflow_the_stack() {
+    // The list of the name and the arguments is a level.
+    let nested = |list: &[u8], levels: usize| {
+        let packet = b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1e";
+        [&packet[..], &list.repeat(levels - 1), b"\xc0"].concat()
+    };
+    let too_deep = DecodeError::MessagePack(MessagePackError::TooDeep { max: 1_024 });
+    // A list, and a map whose key is an empty text.
+    for list in [&b"\x91"[..], b"\x81\xa0"] {
+        assert!(decode_message_pack(&nested(list, 1_024)).is_ok());
+        for levels in [1_025, 1_000_000] {
+            assert_eq!(decode_message_pack(&nested(list, levels)), Err(too_deep.clone()), "{levels}");
+        }
+        // Without the value inside.
+        let message = nested(list, 1_000_000);
+        let cut_off = decode_message_pack(&message[..message.len() - 1]);
+        assert_eq!(cut_off, Err(MessagePackError::UnexpectedEnd.into()));
+    }
+}
+
+/// socketioxide: MessagePack that was cut off or changed was a panic.
+#[test]
+fn ghsa_7xpx_rcqc_8qjh_message_pack_that_is_cut_off_or_changed_is_decoded_or_refused() {
+    let packets = [
+        // A request with credentials, a disconnect, and an acknowledgement with an id of nine bytes.
+        &b"\x83\xa4type\x00\xa3nsp\xa6/admin\xa4data\x81\xa5token\xc3"[..],
+        b"\x82\xa4type\x01\xa3nsp\xa1/",
+        b"\x84\xa4type\x03\xa3nsp\xa1/\xa2id\xcf\0\0\0\0\0\0\0\x07\xa4data\x91\xcb\x3f\xe0\0\0\0\0\0\0",
+        // An event with text, bytes, an extension, a date and `undefined`; and one with long forms of lengths.
+        b"\x84\xa4data\x96\xa1e\xa3\xe2\x98\x83\xc4\x02\0\xff\xd4\x05\x01\xd7\0\0\0\0\xdf\xb5\xb2\x38\0\xd4\0\0\
+            \xa2id\x05\xa3nsp\xa1/\xa4type\x02",
+        b"\x83\xa4type\x02\xa3nsp\xd9\x01/\xa4data\xdd\0\0\0\x03\xda\0\x01e\xdf\0\0\0\x01\xdb\0\0\0\x01k\xd3\
+            \xff\xff\xff\xff\xff\xff\xff\xff\xc8\0\x01\x07\x01",
+    ];
+    for packet in packets {
+        assert!(decode_message_pack(packet).is_ok(), "{packet:x?}");
+        for position in 0..packet.len() {
+            assert!(decode_message_pack(&packet[..position]).is_err(), "{position} bytes of {packet:x?}");
+            for other in 0..=u8::MAX {
+                let mut changed = packet.to_vec();
+                changed[position] = other;
+                let _ = decode_message_pack(&changed);
+                changed.insert(position, packet[position]);
+                let _ = decode_message_pack(&changed);
+            }
+        }
+    }
+}
+
+/// Decodes a message, and reads all arguments of an event.
+fn decode_message_pack(message: &[u8]) -> Result<(), DecodeError> {
+    let mut decoder = Decoder::with_parser(&MessagePackParser, &DecoderLimits::default());
+    let packet = decoder.decode_binary(message.to_vec());
+    assert_eq!((decoder.awaited_attachments(), decoder.pending_bytes()), (0, 0), "{message:x?}");
+    match packet?.expect("each message is a packet") {
+        Packet::Event { event, .. } => drop(event.arguments().deserialize_all::<Vec<Value>>()),
+        Packet::Ack { arguments, .. } => drop(arguments.deserialize_all::<Vec<Value>>()),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// socketioxide: the number of attachments and their size had no limit. The limit of a message on a WebSocket is in
+/// `engineio/tests/sessions/advisories.rs`.
+#[test]
+fn ghsa_55mf_67qm_4wpg_attachments_are_limited_in_number_and_in_size() {
+    let mut limits = DecoderLimits::default();
+    limits.max_attachments = 3;
+    limits.max_attachment_bytes = 1_000;
+    let mut decoder = Decoder::new(&limits);
+    for count in ["4", "10", "4294967296", "99999999999999999999999"] {
+        let refused = decoder.decode_text(&format!(r#"5{count}-["a"]"#)).map(drop);
+        assert_eq!(refused, Err(DecodeError::TooManyAttachments { max: 3 }), "{count}");
+    }
+    // The sum counts, whatever the size of each one.
+    for sizes in [[1_000, 0, 0], [0, 500, 500], [333, 333, 334]] {
+        assert_eq!(decoder.decode_text(r#"53-["a"]"#), Ok(None));
+        let complete = sizes.map(|size| decoder.decode_binary(vec![0; size]).expect("it fits").is_some());
+        assert_eq!(complete, [false, false, true], "{sizes:?}");
+    }
+    for sizes in [&[1_001][..], &[1_000, 1], &[500, 500, 1]] {
+        assert_eq!(decoder.decode_text(r#"53-["a"]"#), Ok(None));
+        let (last, fitting) = sizes.split_last().expect("one at least");
+        for size in fitting {
+            assert_eq!(decoder.decode_binary(vec![0; *size]), Ok(None), "{sizes:?}");
+        }
+        let refused = decoder.decode_binary(vec![0; *last]);
+        assert_eq!(refused, Err(DecodeError::AttachmentsTooLarge { max: 1_000 }), "{sizes:?}");
+        assert_eq!((decoder.awaited_attachments(), decoder.pending_bytes()), (0, 0), "{sizes:?}");
+    }
 }
 
 #[derive(Debug)]
