@@ -1,10 +1,12 @@
-//! Broadcasts that request acknowledgements, on one server.
+//! Broadcasts that request acknowledgements, and questions to other servers, on one server.
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tidewire_server::{
-    AckFailure, EmitError, EncodeError, Limits, Missing, MissingReason, Server, Socket, State,
+    AckFailure, EmitError, EncodeError, Limits, Missing, MissingReason, Reply, Server, Socket, State,
 };
+use tokio::time::Instant;
 
 use crate::support::{Client, Joined, program, soon};
 
@@ -84,6 +86,27 @@ async fn who_is_silent_is_named_after_the_timeout_and_the_others_are_not_lost() 
     let acks = io.to("pair").except(clients[1].1.id()).emit_with_ack::<u8>("again", ());
     clients[0].0.send("431[2]").await;
     assert_eq!(soon(acks.into_future()).await, Ok(vec![2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_without_a_timeout_waits_for_ten_seconds() {
+    let (io, mut clients) = three(Limits::default()).await;
+    let began = Instant::now();
+    let acks = io.emit_with_ack::<u8>("question", ());
+    clients[1].0.send("430[7]").await;
+    let incomplete = acks.await.expect_err("two are silent");
+    assert_eq!((&*incomplete.responses, incomplete.failures.len()), (&[7][..], 2));
+    let elapsed = began.elapsed();
+    assert!(elapsed >= Duration::from_secs(10) && elapsed < Duration::from_secs(11), "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn a_question_to_the_other_servers_is_complete_at_once_if_there_are_none() {
+    let (io, _clients) = three(Limits::default()).await;
+    io.on_server_side_emit("question", async |_: ()| -> Reply<u8> { panic!("the server asks others only") });
+    let asked = io.server_side_emit_with_ack::<u8>("question", ());
+    assert_eq!(asked.into_future().now_or_never(), Some(Ok(vec![])));
+    io.server_side_emit("question", ());
 }
 
 #[tokio::test]

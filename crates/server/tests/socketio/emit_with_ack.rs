@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tidewire_server::{AckError, Data, DisconnectReason, EmitError, Limits, Server, Socket, State};
+use tokio::time::Instant;
 
 use crate::support::{Client, Gate, Joined, Log, Program, program, serve, soon};
 
@@ -59,6 +60,29 @@ async fn an_acknowledgement_after_the_timeout_is_ignored() {
     let acknowledged = socket.timeout(Duration::from_secs(10)).emit_with_ack::<u64>("question", ());
     client.send("432[2]").await;
     assert_eq!(soon(acknowledged).await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_timeout_the_server_waits_for_ten_seconds() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    io.on_connection(async |socket: Socket, joined: State<Joined>| joined.0.0.send(socket).expect("a test"));
+    let _client = Client::join_in_memory(&io, 64 * 1024).await;
+    let socket = program.joined().await;
+    let began = Instant::now();
+    assert_eq!(socket.emit_with_ack::<u64>("question", ()).await, Err(AckError::Timeout));
+    let elapsed = began.elapsed();
+    assert!(elapsed >= Duration::from_secs(10) && elapsed < Duration::from_secs(11), "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn a_second_acknowledgement_of_an_event_is_ignored() {
+    let (builder, mut program) = program();
+    let (mut client, socket) = ask(&builder.build(), &mut program).await;
+    let [one, two] = [(); 2].map(|()| socket.emit_with_ack::<u64>("question", ()));
+    client.send_all(["430[1]", "430[2]", "431[3]", "430[4]"]).await;
+    assert_eq!((soon(one).await, soon(two).await), (Ok(1), Ok(3)));
+    assert!(socket.is_connected());
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidewire_server::{Data, ObservedEvent, Server, Socket, State};
+use futures_util::future::BoxFuture;
+use tidewire_server::{Data, ObservedEvent, ReceivedEvent, Server, Socket, State};
 
 use crate::support::{Client, program, soon};
 
@@ -61,6 +62,33 @@ fn server(handled: &Numbers) -> Server {
     io
 }
 
+/// A catch-all listener that records the numbers, and ignores other events.
+fn observer(numbers: &Numbers) -> impl Fn(&Socket, ObservedEvent<'_>) + Send + Sync + 'static {
+    let numbers = numbers.clone();
+    move |_, event| {
+        if event.name() == "number" {
+            numbers.push(event.arguments().deserialize().expect("a number"));
+        }
+    }
+}
+
+/// A middleware that waits at other numbers than the handlers, and records them.
+fn waiting_middleware(
+    passed: &Numbers,
+) -> impl Fn(ReceivedEvent) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+    let passed = passed.clone();
+    move |event: ReceivedEvent| {
+        let passed = passed.clone();
+        Box::pin(async move {
+            if event.name() == "number" {
+                let number: u32 = event.data().expect("a number");
+                wait_sometimes(number + 18).await;
+                passed.push(number);
+            }
+        })
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn fifty_thousand_events_are_handled_in_order_and_one_after_another() {
     let handled = Numbers::default();
@@ -76,7 +104,11 @@ async fn fifty_thousand_events_are_handled_in_order_and_one_after_another() {
 
 #[tokio::test(start_paused = true)]
 async fn fifty_thousand_broadcasts_of_one_sender_reach_each_member_of_a_room_in_order() {
+    let [received, passed, sent] = [(); 3].map(|()| Numbers::default());
     let io = server(&Numbers::default());
+    io.on_any(observer(&received));
+    io.on_any_outgoing(observer(&sent));
+    io.event_middleware(waiting_middleware(&passed));
     io.on("join", async |socket: Socket| drop(socket.join("room")));
     io.on("number", async |io: Server, socket: Socket, Data(number): Data<u32>| {
         wait_sometimes(number).await;
@@ -101,28 +133,18 @@ async fn fifty_thousand_broadcasts_of_one_sender_reach_each_member_of_a_room_in_
     for member in members {
         soon(member).await.expect("every number in order");
     }
+    received.expect_all(1);
+    passed.expect_all(1);
+    sent.expect_all(2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn fifty_thousand_events_keep_their_order_through_middleware_and_observers() {
     let [received, passed, handled, sent] = [(); 4].map(|()| Numbers::default());
     let io = program().0.state(handled.clone()).build();
-    let observer = |numbers: &Numbers| {
-        let numbers = numbers.clone();
-        move |_: &Socket, event: ObservedEvent<'_>| {
-            numbers.push(event.arguments().deserialize().expect("a number"));
-        }
-    };
     io.on_any(observer(&received));
     io.on_any_outgoing(observer(&sent));
-    let passing = passed.clone();
-    io.event_middleware(move |Data(number): Data<u32>| {
-        let passing = passing.clone();
-        async move {
-            wait_sometimes(number + 18).await;
-            passing.push(number);
-        }
-    });
+    io.event_middleware(waiting_middleware(&passed));
     io.on("number", async |socket: Socket, handled: State<Numbers>, Data(number): Data<u32>| {
         wait_sometimes(number).await;
         handled.push(number);

@@ -136,3 +136,14 @@ async fn the_log_is_shared_by_all_handlers() {
     client.send(r#"42["event"]"#).await;
     program.lines.expect(["heard"]).await;
 }
+
+#[tokio::test]
+async fn an_id_that_needs_more_than_64_bits_becomes_the_largest_one() {
+    let io = program().0.build();
+    register(&io);
+    let mut client = Client::join(serve(&io).await).await;
+    for id in ["18446744073709551615", "18446744073709551616", "999999999999999999999999999999"] {
+        client.expect_only(&format!(r#"42{id}["value"]"#), "4318446744073709551615[7]").await;
+    }
+    client.expect_only(r#"42007["value"]"#, "437[7]").await;
+}

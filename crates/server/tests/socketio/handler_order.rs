@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewire_server::{Data, DisconnectReason, EventName, Socket, State};
+use tidewire_server::{Data, DisconnectReason, EventName, Reply, Socket, State};
 
 use crate::support::{Client, Gate, Joined, Log, program, serve, until};
 
@@ -170,4 +170,28 @@ async fn a_socket_handler_precedes_the_handler_of_the_namespace() {
     program.lines.expect(["of the namespace", "own 1"]).await;
     other.send_all(["42[\"event\",2]", "42[\"unheard-of\"]"]).await;
     program.lines.expect(["of the namespace", "fallback unheard-of"]).await;
+}
+
+#[tokio::test]
+async fn handlers_that_are_registered_later_do_not_apply_to_sockets_that_are_connected() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    let address = serve(&io).await;
+    io.on_connection(async |socket: Socket, joined: State<Joined>| drop(joined.0.0.send(socket)));
+    io.on("version", async || Reply(1));
+    let mut early = Client::join(address).await;
+    let socket = program.joined().await;
+    io.on("version", async || Reply(2));
+    io.on("later", async |log: State<Log>| log.say("later"));
+    let mut late = Client::join(address).await;
+    early.send(r#"42["later"]"#).await;
+    early.expect_only(r#"420["version"]"#, "430[1]").await;
+    program.lines.expect_silence();
+    // A handler of the socket itself may come at any time.
+    socket.on("later", async |log: State<Log>| log.say("its own"));
+    early.expect_only(r#"421["later"]"#, "431[]").await;
+    program.lines.expect(["its own"]).await;
+    late.expect_only(r#"420["version"]"#, "430[2]").await;
+    late.expect_only(r#"421["later"]"#, "431[]").await;
+    program.lines.expect(["later"]).await;
 }

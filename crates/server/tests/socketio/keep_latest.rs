@@ -192,3 +192,21 @@ async fn the_last_of_two_policies_counts() {
     expect_large(&mut client).await;
     client.expect(r#"42["kept"]"#).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_a_broadcast_that_requests_acknowledgements_is_queued_for_a_client_that_is_behind() {
+    let (io, _program, mut client, socket) = connected().await;
+    fall_behind(&socket).await;
+    let volatile = io.volatile().emit_with_ack::<u8>("volatile", ());
+    let latest = [1, 2].map(|number| io.keep_latest("key").emit_with_ack::<u8>("latest", number));
+    assert_eq!(io.delivery_counts().dropped, 0);
+    expect_large(&mut client).await;
+    client.expect(r#"420["volatile"]"#).await;
+    client.expect(r#"421["latest",1]"#).await;
+    client.expect(r#"422["latest",2]"#).await;
+    client.send_all(["430[0]", "431[1]", "432[2]"]).await;
+    assert_eq!(volatile.await, Ok(vec![0]));
+    for (acks, number) in latest.into_iter().zip([1, 2]) {
+        assert_eq!(acks.await, Ok(vec![number]));
+    }
+}

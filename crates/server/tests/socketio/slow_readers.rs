@@ -154,6 +154,19 @@ async fn a_volatile_event_is_dropped_where_another_one_would_disconnect_the_clie
 }
 
 #[tokio::test(start_paused = true)]
+async fn volatile_events_that_are_sent_together_arrive_if_the_client_has_read_what_came_before() {
+    let (io, _program, mut client, socket) = slow().await;
+    for number in 0..3 {
+        socket.volatile().emit("volatile", number);
+    }
+    io.volatile().emit("volatile", 3);
+    for number in 0..4 {
+        client.expect(&format!(r#"42["volatile",{number}]"#)).await;
+    }
+    assert_eq!(io.delivery_counts().dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn emit_to_a_client_that_reads_too_slowly_ends_it_without_a_gap() {
     let (io, mut program, mut client, socket) = slow().await;
     let sent = fill(&socket).await;
