@@ -95,6 +95,9 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 /// Later versions may add variants, and fields to variants. Texts of clients, such as the names of events and rooms, may
 /// be long and have any character. An observer that writes a log must limit its lines, because a client can cause any
 /// number of most of these.
+///
+/// Lengths of events and acknowledgements are those that the default parser would need. With another parser, or with the
+/// offset of connection state recovery, the packets on the connection have other lengths.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Observation<'a> {
@@ -214,6 +217,12 @@ pub enum Observation<'a> {
         /// Why it is disconnected.
         reason: DisconnectReason,
     },
+    /// The program has changed the [data](Socket::set_data) of a socket.
+    #[non_exhaustive]
+    SocketDataChanged {
+        /// The socket, with the new data.
+        socket: &'a Socket,
+    },
     /// An event has arrived, with all its attachments. Its handler runs next, or waits behind others.
     #[non_exhaustive]
     EventReceived {
@@ -253,7 +262,7 @@ pub enum Observation<'a> {
         namespace: &'a Namespace,
         /// The name of the event.
         event: &'a str,
-        /// The length of its packet and its attachments, in bytes. Each receiver gets this many.
+        /// The length of its packet and its attachments, in bytes.
         bytes: usize,
         /// The number of sockets for which it was queued. 0 if the adapter delivers it later, in the order of a log.
         receivers: usize,

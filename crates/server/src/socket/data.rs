@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use socketio_proto::{Arguments, ArgumentsError, EncodeError, Object, Value};
 
 use super::{Socket, insert_or_replace};
+use crate::Observation;
 
 /// The data of a socket as it is stored: one argument, as JSON text with its binary data. So it needs no conversion to
 /// leave the process.
@@ -74,6 +75,7 @@ impl Socket {
     pub fn set_data<T: Serialize>(&self, data: T) -> Result<(), DataError> {
         let data = write(&data)?;
         self.update_extensions(|own| own.data.replace(data));
+        self.notify(|| Observation::SocketDataChanged { socket: self });
         Ok(())
     }
 
@@ -101,6 +103,7 @@ impl Socket {
                 if is_unchanged { std::mem::replace(&mut own.data, after.take()) } else { None }
             });
             if after.is_none() {
+                self.notify(|| Observation::SocketDataChanged { socket: self });
                 return Ok(result);
             }
         }

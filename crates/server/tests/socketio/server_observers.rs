@@ -1,5 +1,6 @@
 //! Observers of the whole server.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ fn describe(observation: &Observation<'_>) -> Option<String> {
         Observation::SocketAbandoned { reason, .. } => format!("abandoned {reason}"),
         Observation::SocketConnected { socket, .. } => format!("connected {}", socket.namespace().name()),
         Observation::SocketDisconnected { reason, .. } => format!("disconnected {reason}"),
+        Observation::SocketDataChanged { socket, .. } => {
+            format!("data {}", socket.data::<Value>().expect("JSON"))
+        }
         Observation::EventReceived { event, bytes, .. } => {
             format!("received {} {bytes} {}", event.name(), event.is_ack_requested())
         }
@@ -253,6 +257,21 @@ async fn events_handlers_and_acknowledgements_are_observed() {
     lines.expect(["finished ask true", "error in ask: operation has timed out"]).await;
     client.send("430[1]").await;
     lines.expect(["ack received 3 false"]).await;
+    lines.expect_silence();
+}
+
+#[tokio::test]
+async fn a_change_of_the_data_of_a_socket_is_observed() {
+    let (io, mut lines, mut program) = observed(|io| {
+        io.on_connection(async |socket: Socket, joined: State<Joined>| drop(joined.0.0.send(socket)));
+    });
+    let _client = Client::join(serve(&io).await).await;
+    let socket = program.joined().await;
+    socket.set_data(vec![1]).expect("it is data");
+    socket.update_data(|data: &mut Vec<u8>| data.push(2)).expect("a list");
+    assert!(socket.set_data(HashMap::from([((), 1)])).is_err(), "no key is a text");
+    assert!(socket.update_data(|_: &mut String| {}).is_err(), "it is a list");
+    lines.expect(["opened websocket 4", "connecting /", "connected /", "data [1]", "data [1,2]"]).await;
     lines.expect_silence();
 }
 
