@@ -1,5 +1,5 @@
 // The conformance server: the features that the tests need and the binary's own application does not use. This program
-// is the specification; `crates/server/examples/conformance.rs` behaves the same.
+// is the specification; `crates/server/examples/conformance` behaves the same.
 //
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
 // --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
