@@ -1,9 +1,12 @@
 // Building blocks of test files: a server per file, and one set of tests per transport.
 import { after, afterEach, before, describe, it } from "node:test";
 import { io } from "socket.io-client";
+import messagePackParser from "socket.io-msgpack-parser";
 import { next, nextWhere } from "./wait.js";
 
 const reference = process.env.TIDEWIRE_REFERENCE === "1";
+/** Whether tests that are long run too: `cargo xtask test --full`. */
+const full = process.env.TIDEWIRE_FULL === "1";
 
 /**
  * A test of behaviour that only Tidewire guarantees. When Node's packages are under test, it is reported as skipped.
@@ -20,13 +23,29 @@ export function overEachTransport(topic, define, transports = TRANSPORTS) {
   for (const transport of transports) describe(`${topic} over ${transport}`, () => define(transport));
 }
 
+/** The parsers of a server and its clients: what the server is started with, and the options of a client. */
+export const PARSERS = {
+  default: { name: "the default parser", args: [], clientOptions: {} },
+  messagePack: { name: "MessagePack", args: ["--parser", "messagepack"], clientOptions: { parser: messagePackParser } },
+};
+
+/**
+ * Describes `topic` once per transport with the default parser, and with MessagePack: over WebSocket, or over each
+ * transport if all tests run.
+ */
+export function overEachTransportAndParser(topic, define, transports = TRANSPORTS) {
+  overEachTransport(topic, (transport) => define(transport, PARSERS.default), transports);
+  const withMessagePack = full ? transports : ["websocket"];
+  overEachTransport(`${topic} with MessagePack`, (transport) => define(transport, PARSERS.messagePack), withMessagePack);
+}
+
 /**
  * Starts a server that runs as long as the enclosing `describe`. Its clients are closed after each test. `start` is a
- * start function from `server.js`.
+ * start function from `server.js`. `parser` is one of `PARSERS`, for the server and its clients.
  */
-export function serverForTests(start, options) {
-  const context = new Context();
-  before(async () => (context.server = await start(options)));
+export function serverForTests(start, { parser = PARSERS.default, args = [], ...options } = {}) {
+  const context = new Context(parser);
+  before(async () => (context.server = await start({ ...options, args: [...args, ...parser.args] })));
   afterEach(() => context.disconnectAll());
   after(() => context.server?.stop());
   return context;
@@ -34,7 +53,12 @@ export function serverForTests(start, options) {
 
 class Context {
   #clients = [];
+  #parser;
   server;
+
+  constructor(parser) {
+    this.#parser = parser;
+  }
 
   get url() {
     return this.server.url;
@@ -51,6 +75,7 @@ class Context {
       autoConnect: false,
       forceNew: true,
       reconnection: false,
+      ...this.#parser.clientOptions,
       ...this.server.clientOptions,
       ...options,
     });

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startConformanceServer } from "../support/server.js";
-import { acknowledged, overEachTransport, serverForTests } from "../support/suite.js";
+import { acknowledged, overEachTransportAndParser, serverForTests } from "../support/suite.js";
 import { next, record } from "../support/wait.js";
 
-overEachTransport("an acknowledgement", (transport) => {
-  const server = serverForTests(startConformanceServer);
+overEachTransportAndParser("an acknowledgement", (transport, parser) => {
+  const server = serverForTests(startConformanceServer, { parser });
 
   it("carries no value, one, or several", async () => {
     const socket = await server.connect(transport);

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startConformanceServer } from "../support/server.js";
-import { acknowledged, overEachTransport, serverForTests } from "../support/suite.js";
+import { acknowledged, overEachTransportAndParser, serverForTests } from "../support/suite.js";
 import { next, record } from "../support/wait.js";
 
-overEachTransport("a namespace", (transport) => {
-  const server = serverForTests(startConformanceServer);
+overEachTransportAndParser("a namespace", (transport, parser) => {
+  const server = serverForTests(startConformanceServer, { parser });
 
   it("other than the main one is joined and used", async () => {
     const socket = await server.connect(transport, { namespace: "/custom" });
@@ -90,8 +90,8 @@ overEachTransport("a namespace", (transport) => {
   });
 });
 
-overEachTransport("a namespace on demand", (transport) => {
-  const server = serverForTests(startConformanceServer);
+overEachTransportAndParser("a namespace on demand", (transport, parser) => {
+  const server = serverForTests(startConformanceServer, { parser });
   const open = { auth: { token: "secret" } };
   const created = async (main, name) => (await acknowledged(main, "namespaces"))[0].filter((one) => one === name).length;
 

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startConformanceServer } from "../support/server.js";
-import { acknowledged, overEachTransport, serverForTests } from "../support/suite.js";
+import { acknowledged, overEachTransportAndParser, serverForTests } from "../support/suite.js";
 import { next, record } from "../support/wait.js";
 
-overEachTransport("rooms", (transport) => {
-  const server = serverForTests(startConformanceServer);
+overEachTransportAndParser("rooms", (transport, parser) => {
+  const server = serverForTests(startConformanceServer, { parser });
 
   /** Three clients; all are in room `all`, the first two in room `pair`. */
   const three = async () => {
@@ -141,10 +141,10 @@ overEachTransport("rooms", (transport) => {
   });
 });
 
-overEachTransport(
+overEachTransportAndParser(
   "a volatile event",
-  (transport) => {
-    const server = serverForTests(startConformanceServer);
+  (transport, parser) => {
+    const server = serverForTests(startConformanceServer, { parser });
 
     it("arrives when nothing is in its way", async () => {
       const socket = await server.connect(transport);

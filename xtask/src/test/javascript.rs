@@ -29,6 +29,7 @@ pub(super) fn in_node(scope: Scope) -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let mut tests = npm(&folder, "test");
     with_programs(&mut tests, &folder)?;
+    tests.envs(repetitions(scope));
     let programs = our_programs()?;
     let tally = against_tidewire(&mut tests, &programs)?;
     match scope {
@@ -55,11 +56,17 @@ pub(super) fn against_the_reference(scope: Scope) -> Result<Tally> {
     let folder = suite("conformance/node")?;
     let mut tests = npm(&folder, "reference");
     with_programs(&mut tests, &folder)?;
+    tests.envs(repetitions(scope));
     if let Some(shard) = scope.shard_of(REFERENCE_SHARDS)? {
         let files = smoke_and(shard, test_files(&folder)?);
         tests.arg("--").args(files.iter().map(|file| format!("test/{file}")));
     }
     run(&mut tests)
+}
+
+/// Tells the tests to repeat those of MessagePack over each transport, if all tests run.
+fn repetitions(scope: Scope) -> Option<(&'static str, &'static str)> {
+    (scope == Scope::Full).then_some(("TIDEWIRE_FULL", "1"))
 }
 
 /// The sorted names of the test files.
