@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startApplication } from "../support/server.js";
-import { acknowledged, overEachTransport, serverForTests } from "../support/suite.js";
+import { heldUpgrade } from "../support/slow-network.js";
+import { acknowledged, ours, overEachTransport, serverForTests } from "../support/suite.js";
 import { next, record } from "../support/wait.js";
 
 overEachTransport("the application", (transport) => {
@@ -117,12 +118,63 @@ overEachTransport("the application", (transport) => {
     }
   });
 
+  // A Rust text has no half characters. Node keeps them.
+  ours("replaces half of a character in the name of a room by U+FFFD", async () => {
+    const [member, sender] = [await server.connect(transport), await server.connect(transport)];
+    const notified = next(member, "notification");
+    member.emit("join-room", "cut \ud83d");
+    assert.deepEqual(await notified, [`${member.id} joined cut \ufffd`]);
+    for (const room of ["cut \ud83d", "cut \ufffd"]) {
+      const received = next(member, "receive-message");
+      sender.emit("message", { room, message: "found" });
+      assert.deepEqual(await received, ["found"]);
+    }
+  });
+
   it("echoes 200 KB of text", async () => {
     const socket = await server.connect(transport);
     const text = "tide €".repeat(25_000);
     const answer = next(socket, "message");
     socket.emit("message", text);
     assert.equal((await answer)[0], `Echo: ${text}`);
+  });
+});
+
+describe("a room with a member that upgrades", () => {
+  const server = serverForTests(startApplication);
+
+  it("passes on binary messages in both directions, equal and in order", async () => {
+    const upgrade = heldUpgrade();
+    const other = await server.connect("websocket");
+    const upgrading = server.client("polling", { transports: upgrade.transports });
+    const connected = next(upgrading, "connect");
+    upgrading.connect();
+    await connected;
+    const members = [upgrading, other];
+    for (const member of members) await acknowledged(member, "join-room", "pictures");
+    const seen = members.map((member) => record(member, "receive-message"));
+
+    const picture = (number) => ({ number, content: Buffer.alloc(100 * number, number), list: [Buffer.from([number]), null] });
+    let sent = 0;
+    const send = () => {
+      for (let count = 0; count < 10; count++, sent++) {
+        for (const member of members) member.emit("message", { room: "pictures", message: picture(sent) });
+      }
+    };
+    send();
+    upgrade.open();
+    await upgrade.opened;
+    send();
+    upgrade.probe();
+    await upgrade.paused;
+    send();
+    upgrade.upgrade();
+    send();
+    // The answers come after everything that was sent before.
+    for (const member of [...members, ...members]) await acknowledged(member, "leave-room", "none");
+    const expected = Array.from({ length: sent }, (_, number) => [picture(number)]);
+    for (const messages of seen) assert.deepEqual(messages, expected);
+    assert.equal(upgrading.io.engine.transport.name, "websocket");
   });
 });
 
