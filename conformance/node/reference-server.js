@@ -3,11 +3,13 @@
 //
 // Arguments: --listen HOST:PORT, --ping-interval MS, --ping-timeout MS, --upgrade-timeout MS, --connect-timeout MS,
 // --max-payload BYTES, --cookie default|full, --added-headers yes, --per-message-deflate THRESHOLD, --cors none|full,
-// --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes (then the query parameter
+// --allow-eio3 yes, --initial-packet TEXT, --add-trailing-slash no, --allow-request yes|async (then the query parameter
 // `forbidden` is the reason why a session must not open), --client-files DIR (here, the package has the files),
 // --parser messagepack, --connection-state-recovery MS (the longest disconnection), --skip-middlewares no
 // Namespaces: `/`, `/custom`, `/admin` (only with `auth.token === "secret"`). These three and `/recovery` handle the same events. `/events`
-// has middleware and observers of events. `/recovery` has a middleware, and what the tests of connection state recovery need
+// and `/hooks` have middleware and observers of events; in Rust, those of `/hooks` belong to the namespace. `/stream`,
+// `/concurrent` and `/slow` have the handlers that their names say, and `/failing` and `/limited` exist only in Rust.
+// `/recovery` has a middleware, and what the tests of connection state recovery need
 // in addition. `/api` has what the others do not use. Clients create `/room-1` and so on, and with
 // `auth.token === "secret"` those that begin with `/open-`.
 import { createServer } from "node:http";
@@ -66,7 +68,9 @@ const cors = {
 
 function allowRequest(request, callback) {
   const reason = new URL(request.url, "http://here").searchParams.get("forbidden");
-  callback(reason, reason === null);
+  const decide = () => callback(reason, reason === null);
+  if (values["allow-request"] === "async") setTimeout(decide, 1);
+  else decide();
 }
 
 const httpServer = createServer((_request, response) => response.writeHead(404).end());
@@ -238,30 +242,32 @@ io.of("/recovery").on("connection", (socket) => {
   socket.on("data", (acknowledge) => acknowledge(socket.data));
 });
 
-io.of("/events").on("connection", (socket) => {
-  const observed = { received: [], sent: [] }; // the names of all events, oldest first
-  socket.onAny((name) => observed.received.push(name));
-  socket.onAnyOutgoing((name) => observed.sent.push(name));
-  socket.use((event, next) => {
-    if (event[0] === "refused") return next(new Error("refused"));
-    if (event[0] === "old name") event.splice(0, 2, "echo", "renamed");
-    setTimeout(next, Number(event[1]) % 3);
+for (const namespace of [io.of("/events"), io.of("/hooks")]) {
+  namespace.on("connection", (socket) => {
+    const observed = { received: [], sent: [] }; // the names of all events, oldest first
+    socket.onAny((name) => observed.received.push(name));
+    socket.onAnyOutgoing((name) => observed.sent.push(name));
+    socket.use((event, next) => {
+      if (event[0] === "refused") return next(new Error("refused"));
+      if (event[0] === "old name") event.splice(0, 2, "echo", "renamed");
+      setTimeout(next, Number(event[1]) % 3);
+    });
+    socket.on("error", () => {});
+    for (const name of ["echo", "refused"]) socket.on(name, (...values) => socket.emit("echo-back", ...values));
+    socket.once("once", () => socket.emit("once-back"));
+    socket.on("until off", () => socket.emit("until-off-back"));
+    socket.on("off", () => socket.removeAllListeners("until off"));
+    socket.on("join", (room, acknowledge) => {
+      socket.join(room);
+      acknowledge();
+    });
+    socket.on("to-all", () => namespace.emit("to-all"));
+    socket.on("observed", (acknowledge) => acknowledge(observed));
+    socket.on("disconnecting", (reason) => {
+      for (const room of socket.rooms) socket.to(room).emit("leaving", room, reason);
+    });
   });
-  socket.on("error", () => {});
-  for (const name of ["echo", "refused"]) socket.on(name, (...values) => socket.emit("echo-back", ...values));
-  socket.once("once", () => socket.emit("once-back"));
-  socket.on("until off", () => socket.emit("until-off-back"));
-  socket.on("off", () => socket.removeAllListeners("until off"));
-  socket.on("join", (room, acknowledge) => {
-    socket.join(room);
-    acknowledge();
-  });
-  socket.on("to-all", () => io.of("/events").emit("to-all"));
-  socket.on("observed", (acknowledge) => acknowledge(observed));
-  socket.on("disconnecting", (reason) => {
-    for (const room of socket.rooms) socket.to(room).emit("leaving", room, reason);
-  });
-});
+}
 
 io.of("/api").on("connection", (socket) => {
   const namespace = io.of("/api");
@@ -282,6 +288,7 @@ io.of("/api").on("connection", (socket) => {
     acknowledge();
   });
   socket.on("data", (acknowledge) => acknowledge(socket.data));
+  socket.on("disconnect sockets", (room, close) => namespace.in(room).disconnectSockets(close));
   socket.on("sockets", (acknowledge) => acknowledge([...namespace.sockets.keys()]));
   socket.on("watch", (acknowledge) => {
     socket.onAny((name) => socket.emit("seen", name));
@@ -292,6 +299,42 @@ io.of("/api").on("connection", (socket) => {
     socket.offAny();
     acknowledge();
   });
+});
+
+io.of("/stream").on("connection", (socket) => {
+  let number = 0;
+  socket.onAny((name, ...values) => {
+    const acknowledge = typeof values.at(-1) === "function" ? values.pop() : () => {};
+    acknowledge(number++, name, values);
+  });
+  socket.on("disconnect", () => io.of("/stream").emit("ended", socket.id));
+});
+
+const held = []; // calls that let the handlers of `wait` go on
+io.of("/concurrent").on("connection", (socket) => {
+  socket.on("wait", async (number, acknowledge) => {
+    socket.emit("begun", number);
+    await new Promise((resolve) => held.push(resolve));
+    socket.emit("finished", number);
+    acknowledge(number);
+  });
+  socket.on("release", (count) => held.splice(0, count).forEach((release) => release()));
+});
+
+io.of("/slow").on("connection", (socket) => {
+  socket.on("wait for capacity", (count, bytes, acknowledge) => {
+    for (let number = 0; number < count; number++) socket.emit("part", number, bytes);
+    socket.broadcast.emit("behind");
+    acknowledge();
+  });
+  socket.on("fleeting", async (count, bytes) => {
+    for (let number = 0; number < count; number++) {
+      io.of("/slow").volatile.emit("fleeting", number, bytes);
+      await new Promise(setImmediate);
+    }
+    io.of("/slow").emit("ended");
+  });
+  socket.on("ping", (acknowledge) => acknowledge());
 });
 
 serve(httpServer, listen, () => io.close());

@@ -106,8 +106,8 @@ describe("`addTrailingSlash: false`", () => {
   });
 });
 
-describe("`allowRequest`", () => {
-  const server = serverForTests(startConformanceServer, { args: ["--allow-request", "yes"] });
+for (const [how, value] of [["", "yes"], [" that waits", "async"]]) describe(`\`allowRequest\`${how}`, () => {
+  const server = serverForTests(startConformanceServer, { args: ["--allow-request", value] });
 
   it("refuses sessions with the message of the program, or `Forbidden`", async () => {
     for (const [forbidden, message] of [["banned", "banned"], ["", "Forbidden"]]) {

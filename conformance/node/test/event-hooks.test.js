@@ -2,15 +2,19 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startConformanceServer } from "../support/server.js";
-import { acknowledged, ours, overEachTransport, serverForTests } from "../support/suite.js";
+import { TRANSPORTS, acknowledged, ours, overEachTransportAndParser, serverForTests } from "../support/suite.js";
 import { collect, next, record } from "../support/wait.js";
 
-const options = { namespace: "/events" };
+/** The hooks belong to the socket, or to the namespace, which only Tidewire has. */
+const HOOKS = [
+  ["its socket", { namespace: "/events" }, TRANSPORTS],
+  ["its namespace", { namespace: "/hooks" }, ["websocket"]],
+];
 
-overEachTransport("an event", (transport) => {
-  const server = serverForTests(startConformanceServer);
+for (const [owner, options, transports] of HOOKS) overEachTransportAndParser(`an event and the hooks of ${owner}`, (transport, parser) => {
+  const server = serverForTests(startConformanceServer, { parser });
 
-  it("passes the middleware of its socket, which can change its name and arguments", async () => {
+  it("passes the middleware, which can change its name and arguments", async () => {
     const socket = await server.connect(transport, options);
     const answers = collect(socket, "echo-back", 2);
     socket.emit("echo", 0, "as it is");
@@ -40,7 +44,7 @@ overEachTransport("an event", (transport) => {
     assert.deepEqual(await answers, Array.from({ length: 300 }, (_, number) => [number]));
   });
 
-  it("is seen by the observers of its socket, in both directions", async () => {
+  it("is seen by the observers, in both directions", async () => {
     const [socket, other] = [await server.connect(transport, options), await server.connect(transport, options)];
     socket.emit("refused");
     socket.emit("nobody handles this");
@@ -63,10 +67,10 @@ overEachTransport("an event", (transport) => {
     }
     assert.deepEqual([once.length, untilOff.length], [1, 2]);
   });
-});
+}, transports);
 
-overEachTransport("a socket that disconnects", (transport) => {
-  const server = serverForTests(startConformanceServer);
+for (const [owner, options, transports] of HOOKS) overEachTransportAndParser(`a socket that disconnects and the hook of ${owner}`, (transport, parser) => {
+  const server = serverForTests(startConformanceServer, { parser });
 
   it("is still in its rooms when the server is told", async () => {
     const [socket, other] = [await server.connect(transport, options), await server.connect(transport, options)];
@@ -75,4 +79,4 @@ overEachTransport("a socket that disconnects", (transport) => {
     socket.disconnect();
     assert.deepEqual(await leaving, ["left", "client namespace disconnect"]);
   });
-});
+}, transports);

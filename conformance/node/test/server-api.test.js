@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startConformanceServer } from "../support/server.js";
-import { acknowledged, ours, overEachTransport, serverForTests } from "../support/suite.js";
+import { PARSERS, acknowledged, ours, overEachTransportAndParser, serverForTests } from "../support/suite.js";
 import { collect, next, record } from "../support/wait.js";
 
 const options = { namespace: "/api" };
 
-overEachTransport("a socket", (transport) => {
-  const server = serverForTests(startConformanceServer);
+overEachTransportAndParser("a socket", (transport, parser) => {
+  const server = serverForTests(startConformanceServer, { parser });
 
   it("knows its transport, and whether a page has opened it", async () => {
     const page = { ...options, extraHeaders: { origin: "https://page.example" } };
@@ -70,6 +70,29 @@ overEachTransport("a socket", (transport) => {
     assert.deepEqual(ids.sort(), [socket.id, other.id].sort());
   });
 
+  it("is disconnected with the others of its rooms, and with its connection if the program wants it", async () => {
+    const sockets = [];
+    for (const rooms of [["leave"], ["leave", "close"], ["close"], []]) {
+      const main = await server.connect(transport);
+      const socket = await server.share(main, options.namespace);
+      await acknowledged(socket, "join", rooms);
+      sockets.push({ main, socket });
+    }
+    const disconnects = ({ socket }) => next(socket, "disconnect").then(([reason]) => reason);
+    const left = sockets.slice(0, 2).map(disconnects);
+    sockets[0].socket.emit("disconnect sockets", "leave", false);
+    assert.deepEqual(await Promise.all(left), ["io server disconnect", "io server disconnect"]);
+    for (const { main } of sockets) assert.deepEqual(await acknowledged(main, "echo-ack", 1), [1]);
+
+    const closed = [disconnects(sockets[2]), next(sockets[2].main, "disconnect").then(([reason]) => reason)];
+    const ended = next(sockets[2].main.io, "close");
+    sockets[3].socket.emit("disconnect sockets", "close", true);
+    assert.deepEqual(await Promise.all(closed), ["io server disconnect", "io server disconnect"]);
+    await ended;
+    for (const index of [0, 1, 3]) assert.deepEqual(await acknowledged(sockets[index].main, "echo-ack", 1), [1]);
+    assert.equal(sockets[3].socket.connected, true);
+  });
+
   it("is observed until the observers are removed", async () => {
     const socket = await server.connect(transport, options);
     const seen = record(socket, "seen");
@@ -78,8 +101,8 @@ overEachTransport("a socket", (transport) => {
   });
 });
 
-describe("the upgrade", () => {
-  const server = serverForTests(startConformanceServer);
+for (const parser of Object.values(PARSERS)) describe(`the upgrade with ${parser.name}`, () => {
+  const server = serverForTests(startConformanceServer, { parser });
 
   it("is reported to the server's program, for each socket of the connection", async () => {
     const socket = server.client("polling, then upgraded", options);

@@ -5,32 +5,75 @@ import { io } from "socket.io-client";
 import { PollingSession, request } from "../support/http.js";
 import { Relay } from "../support/relay.js";
 import { startConformanceServer } from "../support/server.js";
-import { acknowledged, ours, serverForTests } from "../support/suite.js";
+import { PARSERS, acknowledged, ours, serverForTests } from "../support/suite.js";
 import { next, nextWhere, record } from "../support/wait.js";
 
 const LONG = "tide ".repeat(2_000);
 
-describe("the latest event of a key", () => {
-  const server = serverForTests(startConformanceServer);
+for (const parser of Object.values(PARSERS)) describe(`events of a client that reads slowly, with ${parser.name},`, () => {
+  const server = serverForTests(startConformanceServer, { parser });
+  const [count, bytes] = [300, Buffer.alloc(100_000, 7)]; // 30 MB, which is more than the sockets of the kernel hold
+  const inNamespace = { namespace: "/slow" };
+  const isInOrder = (numbers) => assert.deepEqual(numbers, numbers.toSorted((one, other) => one - other));
 
-  ours("reaches a WebSocket client that has not read for a while, after earlier ones in order", async () => {
-    const count = 3_000;
+  it("all arrive if the program waits for capacity", async () => {
+    const [slow, fast] = [await server.connect("websocket", inNamespace), await server.connect("websocket", inNamespace)];
+    const parts = record(slow, "part");
+    const webSocket = slow.io.engine.transport.ws;
+    const behind = next(fast, "behind");
+    webSocket.pause();
+    const sent = acknowledged(slow, "wait for capacity", count, bytes);
+    await behind;
+    await acknowledged(fast, "ping");
+    webSocket.resume();
+    assert.deepEqual(await sent, []);
+    assert.deepEqual(parts.map(([number]) => number), Array.from({ length: count }, (_, number) => number));
+    assert.ok(parts.every(([, part]) => part.equals(bytes)));
+    assert.equal(slow.connected, true);
+  });
+
+  it("are dropped if they are volatile, and others arrive after them", async () => {
+    const [slow, fast] = [await server.connect("websocket", inNamespace), await server.connect("websocket", inNamespace)];
+    const seen = record(slow, "fleeting");
+    const webSocket = slow.io.engine.transport.ws;
+    webSocket.pause();
+    const [sent, ended] = [next(fast, "ended"), next(slow, "ended")];
+    fast.emit("fleeting", count, bytes);
+    await sent;
+    webSocket.resume();
+    await ended;
+    assert.ok(seen.length > 0 && seen.length < count, `${seen.length} events`);
+    isInOrder(seen.map(([number]) => number));
+    await acknowledged(slow, "ping");
+    assert.equal(slow.connected, true);
+  });
+
+  ours("are the latest ones of a key after a while, behind earlier ones in order", async () => {
     const [slow, fast] = [await server.connect("websocket"), await server.connect("websocket")];
     const states = record(slow, "state");
     const webSocket = slow.io.engine.transport.ws;
     webSocket.pause();
-    // 30 MB, which is more than the sockets of the kernel hold.
-    await acknowledged(fast, "latest", count, "x".repeat(10_000));
+    await acknowledged(fast, "latest", count, bytes);
     const last = nextWhere(slow, "state", (number) => number === count - 1);
     webSocket.resume();
     await last;
     assert.ok(states.length < count, `${states.length} states`);
-    const numbers = states.map(([number]) => number);
-    assert.deepEqual(numbers, numbers.toSorted((one, other) => one - other));
+    isInOrder(states.map(([number]) => number));
     assert.equal(slow.connected, true);
   });
+});
 
-  ours("waits for the next poll, behind what is queued", async () => {
+describe("an event while no poll is waiting", () => {
+  const server = serverForTests(startConformanceServer);
+
+  it("is dropped if it is volatile", async () => {
+    const session = await PollingSession.join(server.url);
+    await session.post('42["volatile","lost"]');
+    await session.post('42["echo","kept"]');
+    assert.deepEqual(await session.packets(), ['42["echo-back","kept"]']);
+  });
+
+  ours("waits for the next poll if it is the latest of its key, behind what is queued", async () => {
     const session = await PollingSession.join(server.url);
     const other = await server.connect("websocket");
     await acknowledged(other, "latest", 5, "x");
@@ -41,7 +84,7 @@ describe("the latest event of a key", () => {
   });
 });
 
-describe("an event that must not be compressed", () => {
+describe("an event that must not be compressed, over long-polling,", () => {
   const server = serverForTests(startConformanceServer, { args: ["--per-message-deflate", "1024"] });
 
   /** Returns the encoding and the packets of the response to the next poll after these events. */
@@ -62,6 +105,10 @@ describe("an event that must not be compressed", () => {
     assert.equal(await polled(uncompressed, toRoom), undefined);
     assert.equal(await polled(uncompressed, compressed), "gzip");
   });
+});
+
+for (const parser of Object.values(PARSERS)) describe(`an event that must not be compressed, with ${parser.name},`, () => {
+  const server = serverForTests(startConformanceServer, { parser, args: ["--per-message-deflate", "1024"] });
 
   it("arrives over WebSocket", async () => {
     const socket = await server.connect("websocket");
@@ -73,7 +120,8 @@ describe("an event that must not be compressed", () => {
   // Node ignores the flag on WebSocket.
   ours("takes its whole length on WebSocket, and the next event is compressed", async () => {
     const relay = await Relay.start(server.url);
-    const socket = io(relay.url, { forceNew: true, reconnection: false, transports: ["websocket"] });
+    const options = { forceNew: true, reconnection: false, transports: ["websocket"], ...parser.clientOptions };
+    const socket = io(relay.url, options);
     await next(socket, "connect");
     const bytesOf = async (event, answer) => {
       const before = relay.received;

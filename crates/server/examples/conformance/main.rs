@@ -1,6 +1,9 @@
 //! The server that the conformance tests use in addition to the binary. It covers features that the binary's
 //! application does not use. `conformance/node/reference-server.js` is the same program on the Node packages.
 
+mod handlers;
+mod hooks;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +17,8 @@ use serde_json::{Value, json};
 use tidewire_server::{
     Ack, Auth, ClientFiles, ConnectError, ConnectionError, ConnectionStateRecovery, Cookie, CookiePriority,
     Cors, Data, DeflateOptions, DisconnectReason, FetchedSocket, HandlerError, InvalidCookie,
-    MessagePackParser, Namespace, NamespaceRequest, ParentNamespace, RawArguments, ReceivedEvent, Reply,
-    SameSite, Server, Socket, State, TrustedProxies,
+    MessagePackParser, Namespace, NamespaceRequest, ParentNamespace, RawArguments, Reply, SameSite, Server,
+    Socket, State, TrustedProxies,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -142,9 +145,14 @@ async fn main() -> std::io::Result<()> {
     if let Some(packet) = arguments.get("initial-packet") {
         builder = builder.initial_packet((*packet).to_owned());
     }
-    if arguments.contains_key("allow-request") {
-        builder = builder.allow_request(allow_request);
-    }
+    builder = match arguments.get("allow-request") {
+        Some(&"async") => builder.allow_request_async(async |request| {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            allow_request(&request)
+        }),
+        Some(_) => builder.allow_request(allow_request),
+        None => builder,
+    };
     if let Some(directory) = arguments.get("client-files") {
         builder = builder.client_files(ClientFiles::from_dir(directory).expect("the files"));
     }
@@ -194,8 +202,9 @@ async fn main() -> std::io::Result<()> {
     }
     register_recovery(&recovery);
 
-    register_events(&io.of("/events"));
     register_api(&io.of("/api"));
+    hooks::register(&io);
+    handlers::register(&io);
 
     let listener = io.bind(arguments.get("listen").copied().unwrap_or("127.0.0.1:0")).await?;
     let mut output = std::io::stdout();
@@ -263,63 +272,6 @@ fn register_children(parent: &ParentNamespace) {
     });
 }
 
-/// The names of the events of one socket, oldest first.
-#[derive(Clone, Default, Serialize)]
-struct Observed {
-    received: Vec<String>,
-    sent: Vec<String>,
-}
-
-type ObservedBySocket = Mutex<Observed>;
-
-/// Registers handlers, middleware and observers of events on each socket.
-fn register_events(namespace: &Namespace) {
-    namespace.on_connection(async |socket: Socket| {
-        socket.set_extension(ObservedBySocket::default());
-        let record = |socket: &Socket, change: &dyn Fn(&mut Observed)| {
-            let observed = socket.extension::<ObservedBySocket>().expect("it was just set");
-            change(&mut observed.lock().expect("no panic"));
-        };
-        socket.on_any(move |socket, event| {
-            record(socket, &|observed| observed.received.push(event.name().to_owned()));
-        });
-        socket.on_any_outgoing(move |socket, event| {
-            record(socket, &|observed| observed.sent.push(event.name().to_owned()));
-        });
-        socket.event_middleware(async |event: ReceivedEvent| match event.name() {
-            "refused" => Err(HandlerError::new("refused")),
-            "old name" => Ok(ReceivedEvent::new("echo", "renamed")?),
-            _ => {
-                let delay = event.data::<u64>().unwrap_or_default() % 3;
-                tokio::time::sleep(Duration::from_millis(delay)).await;
-                Ok(event)
-            }
-        });
-        socket.once("once", async |socket: Socket| socket.emit("once-back", ()));
-        socket.on("until off", async |socket: Socket| socket.emit("until-off-back", ()));
-        socket.on_disconnecting(|socket, reason| {
-            for room in socket.rooms() {
-                socket.to(room.clone()).emit("leaving", (room.to_string(), reason.as_str()));
-            }
-        });
-    });
-    for name in ["echo", "refused"] {
-        namespace.on(name, async |socket: Socket, RawArguments(arguments): RawArguments| {
-            socket.emit("echo-back", arguments);
-        });
-    }
-    namespace.on("off", async |socket: Socket| socket.off("until off"));
-    namespace.on("join", async |socket: Socket, Data(room): Data<String>| {
-        socket.join(&room);
-    });
-    namespace.on("to-all", async |namespace: Namespace| namespace.emit("to-all", ()));
-    namespace.on("observed", async |socket: Socket| {
-        let observed = socket.extension::<ObservedBySocket>().expect("`on_connection` has set it");
-        let observed = observed.lock().expect("no panic").clone();
-        Reply(observed)
-    });
-}
-
 /// Registers what the other namespaces do not use of sockets and namespaces.
 fn register_api(namespace: &Namespace) {
     namespace.on_upgrade(|socket| socket.emit("upgraded", socket.transport().name()));
@@ -346,6 +298,12 @@ fn register_api(namespace: &Namespace) {
         let ids: Vec<String> = namespace.sockets().iter().map(|socket| socket.id().to_string()).collect();
         Reply((ids,))
     });
+    namespace.on(
+        "disconnect sockets",
+        async |namespace: Namespace, Data((room, close)): Data<(String, bool)>| {
+            namespace.in_(room).disconnect_sockets(close);
+        },
+    );
     namespace.on("watch", async |socket: Socket| {
         socket.on_any(|socket, event| socket.emit("seen", event.name()));
     });
@@ -505,13 +463,16 @@ fn register(namespace: &Namespace) {
     namespace.on("uncompressed-room", async |namespace: Namespace, Data(to): Data<ToRoom>| {
         namespace.to(to.room).compress(false).emit("uncompressed", to.data);
     });
-    namespace.on("latest", async |namespace: Namespace, Data((count, text)): Data<(u32, String)>| {
-        for number in 0..count {
-            namespace.keep_latest("state").emit("state", (number, &text));
-            tokio::task::yield_now().await;
-        }
-        Reply(())
-    });
+    namespace.on(
+        "latest",
+        async |namespace: Namespace, Data((count, state)): Data<(u32, tidewire_server::Value)>| {
+            for number in 0..count {
+                namespace.keep_latest("state").emit("state", (number, &state));
+                tokio::task::yield_now().await;
+            }
+            Reply(())
+        },
+    );
     namespace.on("ask-room", async |namespace: Namespace, Data(to): Data<ToRoom>| {
         let room = namespace.to(to.room).timeout(Duration::from_millis(200));
         Reply(match room.emit_with_ack::<tidewire_server::Value>("question", to.data).await {
