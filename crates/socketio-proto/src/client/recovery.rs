@@ -33,7 +33,7 @@ impl Recovery {
 
     /// Stores the last argument of an event if it is the offset of the event, and returns `true` in this case. A string
     /// at the end of an event is the offset if the server supports recovery, the event requests no acknowledgement, and
-    /// the string is neither empty nor too long.
+    /// the string [looks like an offset](is_offset).
     pub(super) fn handle_event(
         &mut self,
         event: &Event<'_>,
@@ -43,8 +43,7 @@ impl Recovery {
         if self.pid.is_none() || ack.is_some() {
             return false;
         }
-        let Some(offset) =
-            event.arguments().last_string().filter(|text| !text.is_empty() && text.len() <= max_offset_len)
+        let Some(offset) = event.arguments().last_string().filter(|text| is_offset(text, max_offset_len))
         else {
             return false;
         };
@@ -52,4 +51,14 @@ impl Recovery {
         self.offset.push_str(offset);
         true
     }
+}
+
+/// Returns whether a string has the form of an offset. Node's adapter in memory and our server use digits, letters, `-`
+/// and `_`. Those for Redis streams use ids like `1692-0`, and those for MongoDB hexadecimal digits.
+///
+/// Node sends no offset with a volatile event, so its last argument may be a text of the program. If that became the
+/// offset, the server would refuse the next recovery. A text with a space or with punctuation is therefore no offset.
+fn is_offset(text: &str, max_len: usize) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    (1..=max_len).contains(&text.len()) && text.bytes().all(is_allowed)
 }

@@ -49,6 +49,25 @@ fn a_client_reconnects_with_its_private_id_and_offset() {
 }
 
 #[test]
+fn a_text_that_has_not_the_form_of_an_offset_does_not_replace_the_offset() {
+    let (mut client, key) = client();
+    client.handle_open();
+    receive(&mut client, r#"0{"sid":"s","pid":"p"}"#, &["connected"]);
+    // Node in memory, Redis streams, MongoDB, our server.
+    for offset in ["PgT0xY-_", "1692000000000-0", "64f0c2a5e13e8a0012345678", "AAAAAABBBBBB-_", "1.5"] {
+        receive(&mut client, &format!(r#"2["x",{{}},"{offset}"]"#), &["event x, with offset"]);
+        assert_eq!(client[key].offset(), Some(offset));
+    }
+    // What Node sends for `socket.volatile.emit("x", text)`.
+    for text in
+        ["two words", "Yes!", "größe", "a/b", "https://example.com", "a@b", "12:30", "50%", "a,b", " "]
+    {
+        receive(&mut client, &format!(r#"2["x",{{}},"{text}"]"#), &["event x"]);
+        assert_eq!(client[key].offset(), Some("1.5"), "{text}");
+    }
+}
+
+#[test]
 fn missed_events_whose_connection_breaks_before_the_response_are_requested_again() {
     let (mut client, _) = client();
     client.handle_open();
