@@ -7,7 +7,8 @@ mod simulation;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use simulation::{NAMESPACES, Namespace, Simulation, Step};
+use simulation::{MAX_BUFFERED, NAMESPACES, Namespace, Simulation, Step};
+use tidewire_socketio_proto::client::Overflow;
 
 fn namespace() -> impl Strategy<Value = Namespace> {
     0..NAMESPACES.len()
@@ -44,11 +45,25 @@ proptest! {
     #[test]
     fn no_event_is_lost_duplicated_or_reordered_and_every_waiter_is_returned_once(
         steps in proptest::collection::vec(step(), 0..160),
+        overflow in prop_oneof![Just(Overflow::RejectNewest), Just(Overflow::DropOldest)],
     ) {
-        let mut world = Simulation::new();
+        let mut world = Simulation::new(overflow);
         for step in steps {
             world.step(&step);
         }
+        world.finish();
+    }
+}
+
+#[test]
+fn the_send_buffers_of_the_simulation_become_full() {
+    for overflow in [Overflow::RejectNewest, Overflow::DropOldest] {
+        let mut world = Simulation::new(overflow);
+        for _ in 0..MAX_BUFFERED {
+            world.step(&Step::ClientEmits { namespace: 0, binary: false });
+            world.step(&Step::ClientEmitsWithAck { namespace: 0, timeout: None });
+        }
+        assert_eq!(world.overflowed, MAX_BUFFERED, "{overflow:?}");
         world.finish();
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use engineio_proto::{CloseReason, SharedMessage};
 use proptest::sample::Index;
 use tidewire_socketio_proto::AckTable;
-use tidewire_socketio_proto::client::{self, AckId, Auth, SocketKey};
+use tidewire_socketio_proto::client::{self, AckId, Auth, Overflow, SocketKey};
 use tidewire_socketio_proto::server::{self, Protocol, SocketState};
 use ws_proto::Time;
 
@@ -20,6 +20,9 @@ use crate::message_parts::parts;
 /// The client never disconnects from the last one. There, the server may disconnect a socket before it has accepted it.
 /// If both happened in one namespace, no client could tell which response is still to come.
 pub(crate) const NAMESPACES: [&str; 3] = ["/", "/a", "/stays"];
+
+/// The most events that the client buffers for a namespace. Few, so that the buffers become full.
+pub(crate) const MAX_BUFFERED: usize = 3;
 
 pub(crate) type Namespace = usize;
 
@@ -131,11 +134,16 @@ pub(crate) struct Simulation {
     /// Events from the client that the server has not acknowledged yet: socket id, acknowledgement id and event number.
     unacked_by_server: Vec<(String, u64, u64)>,
     may_fail_acks: bool,
+    overflow: Overflow,
+    /// The client's events that were refused or dropped because the send buffer was full.
+    pub(crate) overflowed: usize,
 }
 
 impl Simulation {
-    pub(crate) fn new() -> Self {
-        let mut client = client::Client::new(&client::Limits::default(), &Default::default());
+    pub(crate) fn new(overflow: Overflow) -> Self {
+        let mut limits = client::Limits::default();
+        (limits.max_send_buffer_messages, limits.overflow) = (MAX_BUFFERED, overflow);
+        let mut client = client::Client::new(&limits, &Default::default());
         let keys = NAMESPACES.map(|namespace| client.socket(namespace, Auth::Static(None))).to_vec();
         Self {
             now: Time::ZERO,
@@ -152,6 +160,8 @@ impl Simulation {
             server_waits: BTreeSet::new(),
             unacked_by_server: Vec::new(),
             may_fail_acks: false,
+            overflow,
+            overflowed: 0,
         }
     }
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use engineio_proto::{MessageEncoder, SharedMessage};
 use proptest::sample::Index;
-use tidewire_socketio_proto::client::{AckError, DisconnectReason, EmitAction, Output, SocketKey};
+use tidewire_socketio_proto::client::{
+    AckError, DisconnectReason, EmitAction, EmitError, Output, Overflow, SocketKey,
+};
 use tidewire_socketio_proto::encode;
 
-use super::{NAMESPACES, Namespace, Simulation};
+use super::{MAX_BUFFERED, NAMESPACES, Namespace, Simulation};
 use crate::message_parts::parts;
 
 impl Simulation {
@@ -91,6 +93,7 @@ impl Simulation {
                 match error {
                     AckError::Timeout => assert!(deadline.is_some_and(|deadline| deadline <= self.now)),
                     AckError::Disconnected => assert!(!was_buffered || self.may_fail_acks),
+                    AckError::Dropped => assert!(!was_buffered && self.overflow == Overflow::DropOldest),
                     other => panic!("unexpected error: {other}"),
                 }
             }
@@ -106,14 +109,32 @@ impl Simulation {
         let arguments = (number, binary.then_some(data));
         let message = encode::event(&mut encoder, NAMESPACES[namespace], None, &name, &arguments)
             .expect("the event can be encoded");
-        match self.client[self.keys[namespace]].emit(&message).expect("the send buffer has capacity") {
-            EmitAction::Transmit => self.send_up(&message.to_shared()),
-            EmitAction::Buffered { dropped } => {
-                assert_eq!(dropped, 0);
-                self.watches[namespace].buffered.insert(number);
-            }
-            EmitAction::Dropped => panic!("the event is not volatile"),
+        match self.client[self.keys[namespace]].emit(&message) {
+            Ok(EmitAction::Transmit) => self.send_up(&message.to_shared()),
+            Ok(EmitAction::Buffered { dropped }) => self.note_buffered(namespace, number, dropped),
+            Ok(EmitAction::Dropped) => panic!("the event is not volatile"),
+            Err(error) => self.note_refused(namespace, &error),
         }
+    }
+
+    /// Records that an event was buffered, and that older ones were dropped for it.
+    fn note_buffered(&mut self, namespace: Namespace, number: u64, dropped: usize) {
+        let buffered = &mut self.watches[namespace].buffered;
+        let is_full = buffered.len() == MAX_BUFFERED;
+        assert!(!is_full || self.overflow == Overflow::DropOldest, "a full buffer refuses events");
+        assert_eq!(dropped, usize::from(is_full), "only the oldest event is dropped, and only if it must be");
+        if is_full {
+            buffered.pop_first();
+            self.overflowed += 1;
+        }
+        buffered.insert(number);
+    }
+
+    fn note_refused(&mut self, namespace: Namespace, error: &EmitError) {
+        assert_eq!(*error, EmitError::BufferFull);
+        assert_eq!(self.overflow, Overflow::RejectNewest);
+        assert_eq!(self.watches[namespace].buffered.len(), MAX_BUFFERED);
+        self.overflowed += 1;
     }
 
     pub(super) fn client_emits_volatile(&mut self, namespace: Namespace, is_writable: bool) {
@@ -141,15 +162,14 @@ impl Simulation {
             .expect("the event can be encoded");
         let deadline = timeout.map(|timeout| self.now + timeout);
         self.client_waits.insert(number, (namespace, deadline));
-        match socket
-            .emit_with_ack(id, &message, timeout, number, self.now)
-            .expect("the send buffer has capacity")
-        {
-            EmitAction::Transmit => self.send_up(&message.to_shared()),
-            EmitAction::Buffered { .. } => {
-                self.watches[namespace].buffered.insert(number);
+        match socket.emit_with_ack(id, &message, timeout, number, self.now) {
+            Ok(EmitAction::Transmit) => self.send_up(&message.to_shared()),
+            Ok(EmitAction::Buffered { dropped }) => self.note_buffered(namespace, number, dropped),
+            Ok(EmitAction::Dropped) => panic!("the event is not volatile"),
+            Err((error, waiter)) => {
+                assert!(waiter == number && self.client_waits.remove(&waiter).is_some());
+                self.note_refused(namespace, &error);
             }
-            EmitAction::Dropped => panic!("the event is not volatile"),
         }
     }
 
