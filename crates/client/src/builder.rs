@@ -220,8 +220,10 @@ impl Builder {
         self.connector(|connector| connector.request_timeout(timeout))
     }
 
-    /// Sets whether the client keeps the cookies of the server for a connection, and sends them on all transports. Load
-    /// balancers with sticky sessions need it. Default: `true`. In JavaScript, the default is `false`.
+    /// Sets whether the client keeps the cookies of the server, and sends them on all transports and when it reconnects.
+    /// Load balancers with sticky sessions need it: with their cookie, the client reaches the same process again, which
+    /// can recover its session. Default: `true`. In JavaScript, the default is `false`, and cookies are forgotten at the
+    /// end of a connection, except in browsers.
     pub fn with_credentials(self, with_credentials: bool) -> Self {
         self.connector(|connector| connector.with_credentials(with_credentials))
     }

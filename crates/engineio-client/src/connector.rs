@@ -16,8 +16,8 @@ use crate::transport::PlatformSettings;
 
 /// Connects to an Engine.IO server, with settings. Their names are those of the JavaScript client.
 ///
-/// It can be reused: each call of [`connect`](Self::connect) opens another session. Clones share their settings, and
-/// what [`remember_upgrade`](Self::remember_upgrade) remembers.
+/// It can be reused: each call of [`connect`](Self::connect) opens another session. Clones share their settings, what
+/// [`remember_upgrade`](Self::remember_upgrade) remembers, and the [cookies](Self::with_credentials) of the server.
 #[derive(Clone)]
 #[must_use = "a `Connector` does nothing until you call `connect`"]
 pub struct Connector(pub(crate) Arc<Options>);
@@ -234,11 +234,16 @@ impl Connector {
         self.set(|options| options.request_timeout = Some(timeout))
     }
 
-    /// Sets whether the session keeps the cookies of the server, and sends them with its later requests on all
+    /// Sets whether the connector keeps the cookies of the server, and sends them with all later requests on all
     /// transports. Load balancers with sticky sessions need it. Default: `true`. In JavaScript, the default is `false`.
     ///
-    /// Each session has its own cookies. It honours `Max-Age` and `Expires`, and ignores `Path` and `Domain`: all
-    /// requests go to the same place.
+    /// All sessions of a connector and of its clones share the cookies, as all tabs of a browser do. A session that
+    /// reconnects therefore reaches the process that a sticky cookie names. `Max-Age` and `Expires` are honoured.
+    /// `Path`, `Domain` and `Secure` are ignored: all requests go to the same place. A clone that gets another setting
+    /// starts without cookies. Sessions that must not share cookies, such as those of different users, need a
+    /// [`new`](Self::new) connector each.
+    ///
+    /// In a browser, the browser keeps the cookies.
     pub fn with_credentials(self, with_credentials: bool) -> Self {
         self.set(|options| options.with_credentials = with_credentials)
     }

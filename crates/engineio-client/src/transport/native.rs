@@ -2,6 +2,7 @@
 //! proxy.
 
 mod cookie_jar;
+mod cookies;
 mod error;
 mod http_connection;
 mod memory;
@@ -9,7 +10,6 @@ mod polling;
 mod websocket;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use engineio_proto::Transport;
 use http::header::{COOKIE, HOST, SET_COOKIE};
@@ -18,7 +18,7 @@ use net::{Dialer, MemoryBudget, Proxy, Target};
 use ws_proto::{DeflateOptions, WebSocketUri};
 
 use crate::connector::{Connector, Options};
-use cookie_jar::CookieJar;
+use cookies::Cookies;
 
 pub use error::TransportError;
 pub(crate) use memory::Memory;
@@ -33,6 +33,8 @@ pub(crate) struct PlatformSettings {
     per_message_deflate: Option<DeflateOptions>,
     /// `None` for the budget of the process.
     memory_budget: Option<MemoryBudget>,
+    /// Those of all sessions with these settings.
+    cookies: Cookies,
 }
 
 impl Default for PlatformSettings {
@@ -41,6 +43,7 @@ impl Default for PlatformSettings {
             dialer: Dialer::default(),
             per_message_deflate: Some(DeflateOptions::default()),
             memory_budget: None,
+            cookies: Cookies::default(),
         }
     }
 }
@@ -95,19 +98,20 @@ impl Connector {
 /// What the transports of one session share.
 pub(crate) struct Client {
     options: Arc<Options>,
-    cookies: CookieJar,
 }
 
 impl Client {
     pub(crate) fn new(options: Arc<Options>) -> Self {
-        Self { options, cookies: CookieJar::default() }
+        Self { options }
     }
 
     /// Returns the headers of the program for a request, with the cookies of the server. There is a `Cookie` header for
     /// the program's cookies and for the server's together, as RFC 6265 §5.4 requires.
     fn headers(&self) -> HeaderMap {
         let mut headers = self.options.extra_headers.clone();
-        if let Some(kept) = self.cookies.header(now()) {
+        if self.options.with_credentials
+            && let Some(kept) = self.options.platform.cookies.header(now())
+        {
             let own = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
             let all: Vec<_> = own.chain([kept.as_bytes()]).collect();
             if let Ok(cookies) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
@@ -118,11 +122,9 @@ impl Client {
     }
 
     /// Keeps the cookies of a response.
-    fn store_cookies(&mut self, headers: &HeaderMap) {
+    fn store_cookies(&self, headers: &HeaderMap) {
         if self.options.with_credentials {
-            for cookie in headers.get_all(SET_COOKIE) {
-                self.cookies.store(cookie, now(), SystemTime::now());
-            }
+            self.options.platform.cookies.store(headers.get_all(SET_COOKIE), now());
         }
     }
 

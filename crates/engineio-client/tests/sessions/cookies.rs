@@ -1,5 +1,7 @@
 //! The cookies of a server, which load balancers with sticky sessions need.
 
+use tidewire_engineio_client::Transport;
+
 use crate::scripted_server::ScriptedServer;
 use crate::support::Client;
 
@@ -32,17 +34,51 @@ async fn the_cookies_of_the_first_response_are_sent_on_all_transports() {
 }
 
 #[tokio::test]
-async fn each_session_has_its_own_cookies() {
+async fn a_later_session_over_polling_sends_the_cookies_of_the_earlier_one() {
     let scripted = ScriptedServer::start().await;
     let connector = scripted.connector();
-    for _ in 0..2 {
+    let mut sessions = Vec::new();
+    for (connector, sent) in [
+        (connector.clone(), None),
+        (connector.clone(), Some("SERVERID=s1")),
+        (connector, Some("SERVERID=s1")),
+    ] {
         let mut client = Client::start(&connector);
         let (mut get, request) = scripted.request().await;
-        assert_eq!(request.header("cookie"), None);
-        get.respond_with("200 OK", "Set-Cookie: a=1\r\n", crate::scripted_server::OPEN).await;
+        assert_eq!(request.header("cookie"), sent);
+        let cookies = "Set-Cookie: SERVERID=s1; path=/\r\nSet-Cookie: old=1; Max-Age=0\r\n";
+        get.respond_with("200 OK", cookies, crate::scripted_server::OPEN).await;
         client.opened().await;
-        assert_eq!(get.request().await.header("cookie"), Some("a=1"));
+        sessions.push((client, get));
     }
+}
+
+#[tokio::test]
+async fn a_later_session_over_websocket_sends_the_cookies_of_the_earlier_one() {
+    let scripted = ScriptedServer::start().await;
+    let connector = scripted.connector().transports([Transport::WebSocket]);
+    let mut client = Client::start(&connector);
+    let (mut websocket, handshake) = scripted.websocket_with("Set-Cookie: SERVERID=s1\r\n").await;
+    assert_eq!(handshake.header("cookie"), None);
+    websocket.send(crate::scripted_server::OPEN).await;
+    client.opened().await;
+    let _client = Client::start(&connector);
+    let (_websocket, handshake) = scripted.websocket().await;
+    assert_eq!(handshake.header("cookie"), Some("SERVERID=s1"));
+}
+
+#[tokio::test]
+async fn a_clone_with_another_setting_starts_without_cookies() {
+    let scripted = ScriptedServer::start().await;
+    let connector = scripted.connector().extra_header("authorization", "alice");
+    let mut client = Client::start(&connector);
+    let (mut get, _) = scripted.request().await;
+    get.respond_with("200 OK", "Set-Cookie: user=alice\r\n", crate::scripted_server::OPEN).await;
+    client.opened().await;
+    assert_eq!(get.request().await.header("cookie"), Some("user=alice"));
+    let _client = Client::start(&connector.extra_header("authorization", "bob"));
+    let (_get, request) = scripted.request().await;
+    assert_eq!(request.header("cookie"), None);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
-//! The cookies of one session.
+//! The cookies of one server.
 //!
-//! All requests of a session go to the same host, so the rules for domains and paths do not matter, and neither does
-//! `Secure`. The JavaScript client keeps cookies in the same way.
+//! All requests of a connector go to the same host, so the rules for domains and paths do not matter, and neither does
+//! `Secure`. The JavaScript client ignores these attributes too.
 
 use std::time::{Duration, SystemTime};
 
