@@ -84,26 +84,37 @@ for (const transport of TRANSPORTS) {
 }
 
 describe("our client of Socket.IO without a server", () => {
-  const { client } = clientsForTests();
+  const { client, official } = clientsForTests();
 
-  it("tries as often as it may, and gives up", async () => {
+  it("tries as often as it may, and gives up, in the order of the official client", async () => {
     const http = createServer().listen(0, "127.0.0.1");
     await once(http, "listening");
     const { port } = http.address();
     http.close();
-    const started = client(`http://127.0.0.1:${port}`, { ...FAST, reconnectionAttempts: 2 });
-    await started.next("connect_error");
-    assert.equal(await started.next("reconnect_attempt"), 1);
-    assert.equal(await started.next("reconnect_attempt"), 2);
-    await started.next("reconnect_failed");
+    for (const start of [official, client]) {
+      const started = start(`http://127.0.0.1:${port}`, { ...FAST, reconnectionAttempts: 2 });
+      await started.next("reconnect_error");
+      await started.next("reconnect_failed");
+      await started.next("reconnect_error");
+      const reports = started.said.filter((line) => !("nsp" in line));
+      assert.deepEqual(reports, [
+        { reconnect_attempt: 1 },
+        { reconnect_error: true },
+        { reconnect_attempt: 2 },
+        { reconnect_failed: true },
+        { reconnect_error: true },
+      ]);
+      assert.ok(started.said.some((line) => "connect_error" in line));
+    }
   });
 
   it("goes on trying whatever the status of the response is", async () => {
-    for (const status of [301, 401, 403, 404, 410, 500, 503]) {
+    for (const status of [301, 400, 401, 403, 404, 410, 500, 503]) {
       let requests = 0;
       const http = createServer((_request, response) => {
         requests += 1;
-        response.writeHead(status, { location: "/elsewhere" }).end();
+        const body = status === 400 ? '{"code":1,"message":"Session ID unknown"}' : "";
+        response.writeHead(status, { location: "/elsewhere", "content-type": "application/json" }).end(body);
       }).listen(0, "127.0.0.1");
       await once(http, "listening");
       const started = client(`http://127.0.0.1:${http.address().port}`, FAST);
@@ -113,6 +124,33 @@ describe("our client of Socket.IO without a server", () => {
       http.close();
       http.closeAllConnections();
     }
+  });
+});
+
+describe("our client of Socket.IO over polling whose session the server has forgotten", () => {
+  const host = hostForTests();
+  const { client } = clientsForTests();
+
+  it("opens a new session after a 400 with `Session ID unknown`, and sends what it has buffered", async () => {
+    const received = new Promise((resolve) => {
+      host.io.on("connection", (socket) => socket.on("buffered", (value) => resolve(value)));
+    });
+    const connection = next(host.io, "connection");
+    const started = client(host.url, { ...transportOptions("polling"), ...FAST, reconnectionDelay: 200 });
+    const [socket] = await connection;
+    const { id } = await started.next("connect");
+    // The server forgets the session, and answers the waiting poll. The next request gets the 400.
+    const refusal = new Promise((resolve) => host.io.engine.once("connection_error", resolve));
+    delete host.io.engine.clients[socket.conn.id];
+    socket.emit("last");
+    const { code, message } = await within(8_000, "the refusal", refusal);
+    assert.deepEqual([code, message], [1, "Session ID unknown"]);
+    assert.equal(await started.next("disconnect"), "transport error");
+    started.does({ emit: ["buffered", 1] });
+    assert.equal(await started.next("reconnect"), 1);
+    assert.notEqual((await started.next("connect")).id, id);
+    assert.equal(await within(8_000, "the buffered event", received), 1);
+    socket.conn.close();
   });
 });
 

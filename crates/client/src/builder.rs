@@ -370,7 +370,8 @@ impl Builder {
         self
     }
 
-    /// Sets a function that is called when an attempt to reconnect has failed. In JavaScript: the event
+    /// Sets a function that is called when an attempt to reconnect has failed. After the last attempt,
+    /// [`on_reconnect_failed`](Self::on_reconnect_failed) is called first, as in JavaScript. There it is the event
     /// `reconnect_error` of the manager. It must not block.
     pub fn on_reconnect_error(mut self, hook: impl Fn(&ConnectError) + Send + Sync + 'static) -> Self {
         self.hooks.error = Some(Box::new(hook));

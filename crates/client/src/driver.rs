@@ -232,6 +232,8 @@ impl Driver {
             (state.reconnection.attempt(), state.reconnection.handle_failure(now, platform::random()))
         };
         self.dispatcher.handle_connect_error(error, now, cx);
+        // After the last attempt, JavaScript emits `reconnect_failed` before `reconnect_error`.
+        self.follow_next(next, error);
         if attempt.is_some() {
             call(|| {
                 if let Some(hook) = &self.shared.hooks.error {
@@ -239,7 +241,6 @@ impl Driver {
                 }
             });
         }
-        self.follow_next(next, error);
     }
 
     fn follow_next(&mut self, next: Next, error: &ConnectError) {
