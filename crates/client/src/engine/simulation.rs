@@ -20,6 +20,8 @@ use crate::platform::{self, Timer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attempt {
     Accept,
+    /// The connection opens after this time, which may be longer than the client waits.
+    Slow(Duration),
     Refuse,
     /// Nothing is ever received.
     Hang,
@@ -113,6 +115,7 @@ impl Network {
         let at = now + state.latency;
         match state.attempts.pop_front().unwrap_or(Attempt::Accept) {
             Attempt::Accept => link.steps.push_back((at, Step::Open)),
+            Attempt::Slow(time) => link.steps.push_back((at + time, Step::Open)),
             Attempt::Refuse => link.steps.push_back((at, Step::Close(CloseReason::TransportError))),
             Attempt::Hang => {}
             Attempt::HangUp => {

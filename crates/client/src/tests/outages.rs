@@ -1,10 +1,12 @@
-//! A thousand outages of random kinds, on virtual time.
+//! A thousand outages of random kinds, on virtual time. The engine is simulated, so a message arrives completely or not
+//! at all. The tests of `engineio-client` cut the transports within a message.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::engine::simulation::Attempt;
-use crate::{AckError, DisconnectReason};
+use crate::{AckError, Data, DisconnectReason, State};
+use bytes::Bytes;
 use engineio_proto::CloseReason;
 
 const OUTAGES: u32 = 1_000;
@@ -15,6 +17,9 @@ const DELAY_MAX: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Some round trips, and the timers' resolution.
 const SLACK: Duration = Duration::from_secs(1);
+
+/// The text of an event. An attachment follows.
+const PHOTO: &str = r#"51-["photo",{"_placeholder":true,"num":0}]"#;
 
 struct Random(u64);
 
@@ -35,7 +40,7 @@ impl Random {
 /// Makes one outage. Returns the longest time that the client may need to connect again.
 async fn outage(network: &Network, random: &mut Random) -> Duration {
     let attempt = DELAY_MAX + SLACK;
-    match random.below(9) {
+    match random.below(11) {
         0 => network.cut(random.reason()),
         1 => {
             // What is sent in both directions is lost for a while, before anybody notices.
@@ -66,6 +71,18 @@ async fn outage(network: &Network, random: &mut Random) -> Duration {
             network.state().acknowledges = false;
             tokio::time::sleep(Duration::from_millis(random.below(10_000))).await;
             network.state().acknowledges = true;
+            network.cut(random.reason());
+        }
+        8 => {
+            let slow = Attempt::Slow(Duration::from_millis(random.below(30_000)));
+            network.state().attempts.push_back(slow);
+            network.cut(random.reason());
+            return attempt * 2 + TIMEOUT;
+        }
+        // The server dies after the text of an event, before its attachment.
+        9 => {
+            network.send(PHOTO);
+            settle().await;
             network.cut(random.reason());
         }
         // The server dies between its response to CONNECT and what follows.
@@ -106,8 +123,11 @@ async fn it_survives_a_thousand_outages_and_loses_no_event_and_no_acknowledgemen
             socket.connect();
         }
     };
+    let photos = Log::default();
     let socket = Client::builder("http://simulated")
         .simulated(network.clone())
+        .state(photos.clone())
+        .on("photo", async |photos: State<Log>, Data(photo): Data<Bytes>| photos.say(photo.escape_ascii()))
         .retries(u32::MAX)
         .ack_timeout(secs(3))
         .on_disconnect(reconnects)
@@ -118,6 +138,8 @@ async fn it_survives_a_thousand_outages_and_loses_no_event_and_no_acknowledgemen
     for outage_number in 0..OUTAGES {
         within(socket.connected()).await.unwrap();
         within(asking.connected()).await.unwrap();
+        network.send(PHOTO);
+        network.send_binary(outage_number.to_string().as_bytes());
         for _ in 0..random.below(4) {
             socket.emit("reading", readings);
             readings += 1;
@@ -130,6 +152,8 @@ async fn it_survives_a_thousand_outages_and_loses_no_event_and_no_acknowledgemen
             }));
             tokio::time::sleep(Duration::from_millis(random.below(3_000))).await;
         }
+        settle().await;
+        assert_eq!(photos.wait(1).await, [outage_number.to_string()], "a photo arrives once");
         let bound = outage(&network, &mut random).await;
         // It has noticed the outage.
         settle().await;
