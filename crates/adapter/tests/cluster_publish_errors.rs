@@ -81,7 +81,7 @@ fn an_event_that_does_not_return_holds_up_others_for_a_limited_time() {
     let cluster = start(1);
     let [node] = &*cluster.nodes else { panic!("one") };
     let only_room = BroadcastOptions::new().to("room");
-    let _ = node.adapter.add_all(node.probe.id(), &["room"]).expect("it may join");
+    drop(node.adapter.add_all(node.probe.id(), &["room"]).expect("it may join"));
     node.adapter.broadcast(&event("lost"), &only_room);
     assert!(cluster.bus.lose_one());
     node.adapter.del(node.probe.id(), "room");
@@ -138,7 +138,7 @@ fn an_event_that_returns_too_late_is_not_delivered_twice() {
 fn events_on_their_way_reach_their_own_server_when_the_link_is_lost() {
     let cluster = start(1);
     let [node] = &*cluster.nodes else { panic!("one") };
-    let _ = node.adapter.add_all(node.probe.id(), &["room"]).expect("it may join");
+    drop(node.adapter.add_all(node.probe.id(), &["room"]).expect("it may join"));
     node.adapter.broadcast(&event("on its way"), &BroadcastOptions::new().to("room"));
     node.adapter.del(node.probe.id(), "room");
     node.server.cut();

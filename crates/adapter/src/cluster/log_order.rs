@@ -69,21 +69,21 @@ impl LogOrder {
         state.items.is_empty() && !state.is_running
     }
 
-    /// Publishes an event that the bus will return. If it refuses the event, the caller passes the sequence number of the
-    /// message to [`handle_refused`](Self::handle_refused).
+    /// Publishes an event that the bus will return. If the bus refuses it, returns the message and the error. The caller then
+    /// passes its sequence number to [`handle_refused`](Self::handle_refused).
     pub(super) fn publish(
         &self,
         event: &EncodedEvent,
         options: &BroadcastOptions,
         publish: impl FnOnce(&Message) -> Result<(), PublishError>,
-    ) -> Result<(), (Message, PublishError)> {
+    ) -> Option<(Message, PublishError)> {
         let mut state = self.state();
         let (ack, sequence) = (None, Some(state.last + 1));
         let message = Message::Broadcast { event: event.clone(), options: options.clone(), ack, sequence };
         // Under the lock, so that the bus gets the events in this order.
-        let result = publish(&message).map_err(|error| (message.clone(), error));
+        let refused = publish(&message).err().map(|error| (message.clone(), error));
         state.push(Item::Published(message));
-        result
+        refused
     }
 
     /// Runs an action after all events that were published before: at once if all of them have returned.

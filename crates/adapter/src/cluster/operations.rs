@@ -58,9 +58,9 @@ impl Adapter for ClusterAdapter {
             self.publish(&message);
             return Some(self.local.broadcast(event, options));
         }
-        let result =
+        let refused =
             self.log_order.publish(event, options, |message| self.bus.publish(Recipient::All, message));
-        if let Err((message, error)) = result {
+        if let Some((message, error)) = refused {
             self.handle_publish_error(&Recipient::All, &message, &error);
         }
         None

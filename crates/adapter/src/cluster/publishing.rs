@@ -28,17 +28,17 @@ impl ClusterAdapter {
     }
 
     pub(super) fn publish(&self, message: &Message) {
-        self.send(Recipient::All, message);
+        self.send(&Recipient::All, message);
     }
 
     pub(super) fn reply(&self, recipient: &NodeId, message: &Message) {
-        self.send(Recipient::Node(recipient.clone()), message);
+        self.send(&Recipient::Node(recipient.clone()), message);
     }
 
     /// Sends a message. The caller holds no lock.
-    pub(super) fn send(&self, recipient: Recipient, message: &Message) {
+    pub(super) fn send(&self, recipient: &Recipient, message: &Message) {
         if let Err(error) = self.bus.publish(recipient.clone(), message) {
-            self.handle_publish_error(&recipient, message, &error);
+            self.handle_publish_error(recipient, message, &error);
         }
     }
 

@@ -123,7 +123,7 @@ impl ClusterAdapter {
     pub(super) fn run(&self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             match effect {
-                Effect::Publish(recipient, message) => self.send(recipient, &message),
+                Effect::Publish(recipient, message) => self.send(&recipient, &message),
                 Effect::Refuse(claim, error) => (claim.then)(Err(error)),
                 Effect::Import(copy, claim) => self.import(copy, claim),
                 Effect::ClaimHere(claim) => self.claim_here(claim),
