@@ -105,7 +105,7 @@ async fn connected(
     let mut room = room_of(&socket);
     if let Some(recovered) = &room {
         announce(&chat, &rooms, recovered);
-        match rooms.enter(recovered, member, you.clone(), Instant::now()) {
+        match rooms.enter(recovered, member, &you, Instant::now()) {
             Ok((shown, _)) => {
                 socket.set_data(&shown)?;
                 you = shown;
@@ -163,7 +163,7 @@ async fn join(
     rooms: State<Rooms>,
     Data(room): Data<String>,
 ) -> Result<Joined, HandlerError> {
-    let (you, is_new) = rooms.enter(&room, *member, socket.data()?, Instant::now())?;
+    let (you, is_new) = rooms.enter(&room, *member, &socket.data()?, Instant::now())?;
     socket.set_data(&you)?;
     if let Some(before) = room_of(&socket).filter(|before| *before != room) {
         socket.leave(channel(&before));

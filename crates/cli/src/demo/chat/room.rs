@@ -56,7 +56,7 @@ impl Room {
     }
 
     /// Adds a member, see [`Rooms::enter`](super::rooms::Rooms::enter).
-    pub(super) fn enter(&mut self, member: Member, person: Person) -> Result<(Person, bool), Refusal> {
+    pub(super) fn enter(&mut self, member: Member, person: &Person) -> Result<(Person, bool), Refusal> {
         let is_new = !self.members.contains_key(&member.number);
         if is_new {
             self.check_limits(member)?;
@@ -102,7 +102,7 @@ impl Room {
 
     /// Returns a person whose name looks like that of nobody else here: as it is, or with a number. The tabs of a person
     /// get the same name.
-    fn distinguished(&self, person: Person) -> Option<(Person, Look)> {
+    fn distinguished(&self, person: &Person) -> Option<(Person, Look)> {
         let numbers = (2..=MAX_MEMBERS + 1).map(|number| numbered(&person.name, number, MAX_NAME_CHARS));
         let others = self.members.values().map(|other| &other.person).filter(|other| other.id != person.id);
         // Cheaper than a look, and enough for most of them.
@@ -110,7 +110,7 @@ impl Room {
         let names = std::iter::once(person.name.clone()).chain(numbers);
         let free = names.filter(|name| !taken.contains(&**name));
         let mut looks = free.map(|name| (Look::of(&name), name));
-        let (look, name) = looks.find(|(look, _)| !self.has_other(&person, look))?;
+        let (look, name) = looks.find(|(look, _)| !self.has_other(person, look))?;
         Some((Person { name, ..person.clone() }, look))
     }
 

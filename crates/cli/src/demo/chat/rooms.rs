@@ -121,7 +121,7 @@ impl Rooms {
         &self,
         room: &str,
         member: Member,
-        person: Person,
+        person: &Person,
         now: Instant,
     ) -> Result<(Person, bool), Refusal> {
         let mut guard = self.lock();

@@ -43,9 +43,9 @@ fn picture(len: usize) -> Content {
 fn a_person_with_several_tabs_is_counted_once() {
     let (rooms, now) = (rooms(), Instant::now());
     for number in [1, 2] {
-        rooms.enter("lobby", member(number), person("Ann"), now).expect("it has room");
+        rooms.enter("lobby", member(number), &person("Ann"), now).expect("it has room");
     }
-    rooms.enter("lobby", member(3), person("Ben"), now).expect("it has room");
+    rooms.enter("lobby", member(3), &person("Ben"), now).expect("it has room");
     assert_eq!(rooms.people("lobby"), [person("Ann"), person("Ben")]);
     assert_eq!(rooms.list().first(), Some(&RoomSummary { name: "lobby".into(), people: 2 }));
     rooms.leave("lobby", member(1), now);
@@ -58,9 +58,9 @@ fn a_person_with_several_tabs_is_counted_once() {
 #[test]
 fn what_changes_nothing_is_not_announced() {
     let (rooms, now) = (rooms(), Instant::now());
-    assert_eq!(rooms.enter("lobby", member(1), person("Ann"), now), entered("Ann", true));
+    assert_eq!(rooms.enter("lobby", member(1), &person("Ann"), now), entered("Ann", true));
     assert!(rooms.take_announcements(now).1, "a room has one person more");
-    assert_eq!(rooms.enter("lobby", member(1), person("Ann"), now), entered("Ann", false));
+    assert_eq!(rooms.enter("lobby", member(1), &person("Ann"), now), entered("Ann", false));
     let named = |name: &str| Person { name: name.to_owned(), ..person("Ann") };
     assert_eq!(rooms.rename("lobby", member(1), &named("Ann")), Ok(false));
     assert_eq!(rooms.rename("lobby", member(1), &named("Anna")), Ok(true));
@@ -91,18 +91,18 @@ fn there_are_at_most_40_rooms() {
 fn a_room_that_people_have_opened_goes_three_minutes_after_the_last_of_them() {
     let (rooms, now) = (rooms(), Instant::now());
     rooms.open("tea", member(0), now).expect("there is room");
-    rooms.enter("tea", member(1), person("Ann"), now).expect("it has room");
+    rooms.enter("tea", member(1), &person("Ann"), now).expect("it has room");
     say(&rooms, "tea", "1", picture(1_000));
     let left = now + EMPTY_ROOM_LIFE * 2;
     assert_eq!(rooms.take_announcements(left).0, [], "a room with people stays");
     rooms.leave("tea", member(1), left);
     let just_before = left + EMPTY_ROOM_LIFE - Duration::from_millis(1);
-    rooms.enter("tea", member(2), person("Ann"), just_before).expect("it still exists");
+    rooms.enter("tea", member(2), &person("Ann"), just_before).expect("it still exists");
     rooms.leave("tea", member(2), just_before);
     let at_last = just_before + EMPTY_ROOM_LIFE;
-    assert_eq!(rooms.enter("tea", member(3), person("Ann"), at_last), Err(Refusal::NoRoom));
+    assert_eq!(rooms.enter("tea", member(3), &person("Ann"), at_last), Err(Refusal::NoRoom));
     assert_eq!(
-        rooms.enter("lobby", member(3), person("Ann"), at_last),
+        rooms.enter("lobby", member(3), &person("Ann"), at_last),
         entered("Ann", true),
         "some rooms always exist"
     );
@@ -114,11 +114,11 @@ fn a_room_that_people_have_opened_goes_three_minutes_after_the_last_of_them() {
 fn a_room_has_at_most_200_connections() {
     let (rooms, now) = (rooms(), Instant::now());
     for number in 0..MAX_MEMBERS as u64 {
-        assert_eq!(rooms.enter("lobby", member(number), person("Ann"), now), entered("Ann", true));
+        assert_eq!(rooms.enter("lobby", member(number), &person("Ann"), now), entered("Ann", true));
     }
-    assert_eq!(rooms.enter("lobby", member(1_000), person("Ben"), now), Err(Refusal::RoomIsFull));
+    assert_eq!(rooms.enter("lobby", member(1_000), &person("Ben"), now), Err(Refusal::RoomIsFull));
     assert_eq!(
-        rooms.enter("lobby", member(0), person("Ann"), now),
+        rooms.enter("lobby", member(0), &person("Ann"), now),
         entered("Ann", false),
         "who is in may join again"
     );
@@ -181,23 +181,23 @@ fn the_pictures_of_all_rooms_have_at_most_8_mib_and_the_oldest_ones_go() {
 #[test]
 fn a_person_whose_name_looks_like_that_of_somebody_else_gets_a_number() {
     let (rooms, now) = (rooms(), Instant::now());
-    assert_eq!(rooms.enter("lobby", member(1), person("Ann"), now), entered("Ann", true));
+    assert_eq!(rooms.enter("lobby", member(1), &person("Ann"), now), entered("Ann", true));
     let ben = |name: &str| Person { id: "id of Ben".into(), name: name.into() };
     let with_cyrillic = "\u{410}nn";
     for (number, name, shown) in [(2, with_cyrillic, "\u{410}nn 2"), (3, "ANN", "ANN 2"), (4, "Ben", "Ben")] {
-        assert_eq!(rooms.enter("lobby", member(number), ben(name), now), Ok((ben(shown), true)));
+        assert_eq!(rooms.enter("lobby", member(number), &ben(name), now), Ok((ben(shown), true)));
     }
-    assert_eq!(rooms.enter("lobby", member(5), person("Ann"), now), entered("Ann", true), "her second tab");
+    assert_eq!(rooms.enter("lobby", member(5), &person("Ann"), now), entered("Ann", true), "her second tab");
     let cleo = |name: &str| Person { id: "id of Cleo".into(), name: name.into() };
-    assert_eq!(rooms.enter("lobby", member(6), cleo("ann"), now), Ok((cleo("ann 3"), true)));
-    assert_eq!(rooms.enter("rust", member(7), cleo("ann"), now), Ok((cleo("ann"), true)), "in another room");
+    assert_eq!(rooms.enter("lobby", member(6), &cleo("ann"), now), Ok((cleo("ann 3"), true)));
+    assert_eq!(rooms.enter("rust", member(7), &cleo("ann"), now), Ok((cleo("ann"), true)), "in another room");
 }
 
 #[test]
 fn nobody_takes_a_name_that_looks_like_that_of_somebody_else_in_the_room() {
     let (rooms, now) = (rooms(), Instant::now());
     for (number, name) in [(1, "Iris"), (2, "Ben")] {
-        rooms.enter("lobby", member(number), person(name), now).expect("it has room");
+        rooms.enter("lobby", member(number), &person(name), now).expect("it has room");
     }
     let ben = |name: &str| Person { name: name.to_owned(), ..person("Ben") };
     for refused in ["Iris", "iris", "lris", "1ris", "\u{406}ris"] {
@@ -215,7 +215,7 @@ fn two_hundred_people_of_one_name_are_told_apart() {
     let mut names = BTreeSet::new();
     for number in 0..MAX_MEMBERS as u64 {
         let guest = Person { id: format!("{number}"), name: "Guest".into() };
-        let (shown, _) = rooms.enter("lobby", member(number), guest, now).expect("a number is free");
+        let (shown, _) = rooms.enter("lobby", member(number), &guest, now).expect("a number is free");
         names.insert(shown.name);
     }
     assert_eq!(names.len(), MAX_MEMBERS);
@@ -252,7 +252,7 @@ fn the_visitors_of_one_address_open_eight_rooms_and_others_still_open_theirs() {
 #[test]
 fn one_address_has_a_quarter_of_a_room() {
     let (rooms, now) = (rooms(), Instant::now());
-    let enter = |network| rooms.enter("lobby", rooms.new_member(network), person("Ann"), now);
+    let enter = |network| rooms.enter("lobby", rooms.new_member(network), &person("Ann"), now);
     for _ in 0..50 {
         assert_eq!(enter(network("203.0.113.1")), entered("Ann", true));
     }
