@@ -33,7 +33,7 @@ async fn main() {
     }
 }
 
-fn connect(url: &str) -> Socket {
+pub(crate) fn connect(url: &str) -> Socket {
     Client::builder(url)
         .state(Device::default())
         // A device never gives up, and many devices must not overload a server that has restarted.
@@ -51,7 +51,7 @@ fn connect(url: &str) -> Socket {
 }
 
 /// Queues a reading. Waits if 16,384 readings are queued already, so that none is lost.
-async fn report(socket: &Socket, number: u64) {
+pub(crate) async fn report(socket: &Socket, number: u64) {
     let reading = Reading { number, celsius: 20.0 + (number % 10) as f64 / 10.0 };
     if let Err(error) = socket.emit_wait("reading", reading).await {
         println!("reading {number} is lost: {error}");

@@ -22,7 +22,10 @@ struct ToRoom<'a> {
     message: Line,
 }
 
-struct Room(String);
+struct Room {
+    name: String,
+    print: Box<dyn Fn(String) + Send + Sync>,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -32,24 +35,35 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let url = rest.first().map_or("http://localhost:3000", String::as_str);
-    let socket = join(url, room);
+    let socket = join(url, room, |line| println!("{line}"));
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(text)) = lines.next_line().await {
-        let message = Line { name: name.clone(), text };
-        // Without a connection, the line is sent as soon as there is one.
-        socket.emit("message", ToRoom { room, message });
+        say(&socket, room, name, text);
     }
     socket.client().close().await;
     ExitCode::SUCCESS
 }
 
-fn join(url: &str, room: &str) -> Socket {
+/// Joins a room. `print` gets each line that the terminal shows.
+pub(crate) fn join(url: &str, room: &str, print: impl Fn(String) + Send + Sync + 'static) -> Socket {
     Client::builder(url)
-        .state(Room(room.to_owned()))
+        .state(Room { name: room.to_owned(), print: Box::new(print) })
         // The server forgets the rooms of a socket with its connection, so each connection joins again.
-        .on_connect(async |socket: Socket, room: State<Room>| socket.emit("join-room", &room.0.0))
-        .on("notification", async |Data(text): Data<String>| println!("* {text}"))
-        .on("receive-message", async |Data(line): Data<Line>| println!("{}: {}", line.name, line.text))
-        .on_disconnect(async |reason: DisconnectReason| println!("* disconnected: {reason}"))
+        .on_connect(async |socket: Socket, room: State<Room>| socket.emit("join-room", &room.name))
+        .on("notification", async |room: State<Room>, Data(text): Data<String>| {
+            (room.print)(format!("* {text}"))
+        })
+        .on("receive-message", async |room: State<Room>, Data(line): Data<Line>| {
+            (room.print)(format!("{}: {}", line.name, line.text));
+        })
+        .on_disconnect(async |room: State<Room>, reason: DisconnectReason| {
+            (room.print)(format!("* disconnected: {reason}"));
+        })
         .connect()
+}
+
+/// Sends a line to the other members. Without a connection, it is sent as soon as there is one.
+pub(crate) fn say(socket: &Socket, room: &str, name: &str, text: String) {
+    let message = Line { name: name.to_owned(), text };
+    socket.emit("message", ToRoom { room, message });
 }

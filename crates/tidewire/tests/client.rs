@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tidewire::client::{AckError, Client, ConnectError, DisconnectReason, Transport};
 use tidewire::server::{self, Auth, Server};
-use tidewire::{Data, Reply};
+use tidewire::{Ack, Data, Reply};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,14 @@ use crate::chat;
 #[path = "../../../examples/guide_client.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod guide_client;
+
+#[path = "../../../examples/device.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod device;
+
+#[path = "../../../examples/terminal_chat.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod terminal_chat;
 
 const TRANSPORTS: [&[Transport]; 3] =
     [&[Transport::Polling], &[Transport::WebSocket], &[Transport::Polling, Transport::WebSocket]];
@@ -138,6 +147,75 @@ async fn the_client_of_the_guides_works() {
     let socket = guide_client::connect(&format!("http://{address}"));
     soon(socket.connected()).await.unwrap();
     soon(socket.client().close()).await;
+}
+
+#[tokio::test]
+async fn the_device_example_reports_each_reading_until_it_is_acknowledged_and_obeys_commands() {
+    let io = Server::new();
+    let (sender, mut readings) = mpsc::unbounded_channel();
+    let is_first = AtomicBool::new(true);
+    let on_reading = move |socket: server::Socket, Data(reading): Data<serde_json::Value>, ack: Ack<()>| {
+        if is_first.swap(false, Ordering::Relaxed) {
+            // The acknowledgement is lost.
+            socket.close_connection();
+        } else {
+            ack.send(());
+        }
+        let _ = sender.send((socket, reading));
+        std::future::ready(())
+    };
+    io.on("reading", on_reading);
+    let (address, _) = listen(&io, None).await;
+    let socket = device::connect(&format!("http://{address}"));
+    for number in 0..3 {
+        device::report(&socket, number).await;
+    }
+    for number in [0, 0, 1, 2] {
+        let (device, reading) = soon(readings.recv()).await.unwrap();
+        assert!(reading["number"] == number && reading["celsius"].is_f64(), "{reading}");
+        if number == 2 {
+            assert_eq!(soon(device.emit_with_ack::<String>("heat", true)).await.unwrap(), "done");
+        }
+    }
+    soon(socket.client().close()).await;
+}
+
+#[tokio::test]
+async fn the_terminal_chat_example_passes_lines_between_two_people_also_after_a_reconnection() {
+    // What the binary does with rooms.
+    let io = Server::new();
+    io.on("join-room", async |socket: server::Socket, Data(room): Data<String>| {
+        socket.join(&room);
+        socket.emit("notification", format!("welcome to {room}"));
+    });
+    io.on("message", async |socket: server::Socket, Data(message): Data<serde_json::Value>| {
+        let room = message["room"].as_str().expect("a room").to_owned();
+        socket.to(&room).emit("receive-message", &message["message"]);
+    });
+    let (address, _) = listen(&io, None).await;
+    let person = || {
+        let (sender, lines) = mpsc::unbounded_channel();
+        (
+            terminal_chat::join(&format!("http://{address}"), "lobby", move |line| drop(sender.send(line))),
+            lines,
+        )
+    };
+    let ((ann, mut seen_by_ann), (bob, mut seen_by_bob)) = (person(), person());
+    for lines in [&mut seen_by_ann, &mut seen_by_bob] {
+        assert_eq!(soon(lines.recv()).await.unwrap(), "* welcome to lobby");
+    }
+    terminal_chat::say(&ann, "lobby", "Ann", "hello".to_owned());
+    assert_eq!(soon(seen_by_bob.recv()).await.unwrap(), "Ann: hello");
+    for socket in io.sockets() {
+        socket.close_connection();
+    }
+    for lines in [&mut seen_by_ann, &mut seen_by_bob] {
+        assert!(soon(lines.recv()).await.unwrap().starts_with("* disconnected: transport"));
+        assert_eq!(soon(lines.recv()).await.unwrap(), "* welcome to lobby");
+    }
+    terminal_chat::say(&bob, "lobby", "Bob", "back again".to_owned());
+    assert_eq!(soon(seen_by_ann.recv()).await.unwrap(), "Bob: back again");
+    assert!(seen_by_bob.try_recv().is_err(), "a line does not return to the person who wrote it");
 }
 
 #[cfg(feature = "tls")]
