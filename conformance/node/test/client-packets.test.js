@@ -143,6 +143,9 @@ const SCRIPTS = {
       await client.next("event");
       await client.next("event");
       await client.next("event");
+      // A handler reports an event before its acknowledgement is sent.
+      await recorder.received("430[", 1);
+      await recorder.received("437[", 1);
       client.does({ ask: ["last"] });
       await client.next("answer");
     },
@@ -213,6 +216,9 @@ const SCRIPTS = {
       recorder.send(Buffer.from([1]));
       recorder.send(Buffer.from([]));
       assert.deepEqual((await client.next("event")).slice(1), [{ $bytes: "" }, { $bytes: "01" }]);
+      // A handler reports an event before its acknowledgement is sent.
+      await recorder.received("462-7[", 1);
+      await recorder.received("binary 01", 1);
       client.does({ ask: ["last"] });
       await client.next("answer");
     },
