@@ -15,7 +15,10 @@ describePage("the home page", (pages) => {
     const second = await pages.open("/", { webSocket: false });
     await page.evaluate((url) => (window.raw = new WebSocket(url)), `ws://${host}/ws`);
     await detailIs(page, "connections", "1 WebSocket, 1 polling, 1 raw");
-    await Promise.all([pages.close(second), page.evaluate(() => window.raw.close())]);
+    await page.evaluate(() => window.raw.close());
+    // A page that is closed between two polls stays connected until its ping fails.
+    await second.waitForRequest((request) => request.method() === "GET" && request.url().includes("transport=polling"));
+    await pages.close(second);
     await detailIs(page, "connections", "1 WebSocket, 0 polling, 0 raw");
 
     // The figures that this page receives count too.

@@ -24,11 +24,28 @@ export function serve(httpServer, { host, port }, close) {
     console.error(`cannot listen on ${host}:${port}: ${error.message}`);
     process.exit(1);
   });
+  const unused = connectionsWithoutRequest(httpServer);
   httpServer.listen(port, host, () => console.log(`listening on http://${host}:${httpServer.address().port}`));
   for (const signal of ["SIGTERM", "SIGINT"]) {
     process.on(signal, async () => {
-      await close();
+      const closed = close();
+      for (const connection of unused) connection.destroy();
+      await closed;
       process.exit(0);
     });
   }
+}
+
+/**
+ * Returns the connections that no request has used yet. Browsers open some in advance, and a server that closes waits a
+ * minute for their first request.
+ */
+function connectionsWithoutRequest(httpServer) {
+  const unused = new Set();
+  httpServer.on("connection", (connection) => {
+    unused.add(connection);
+    connection.once("close", () => unused.delete(connection));
+  });
+  for (const event of ["request", "upgrade"]) httpServer.on(event, ({ socket }) => unused.delete(socket));
+  return unused;
 }
