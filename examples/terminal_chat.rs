@@ -51,7 +51,7 @@ pub(crate) fn join(url: &str, room: &str, print: impl Fn(String) + Send + Sync +
         // The server forgets the rooms of a socket with its connection, so each connection joins again.
         .on_connect(async |socket: Socket, room: State<Room>| socket.emit("join-room", &room.name))
         .on("notification", async |room: State<Room>, Data(text): Data<String>| {
-            (room.print)(format!("* {text}"))
+            (room.print)(format!("* {text}"));
         })
         .on("receive-message", async |room: State<Room>, Data(line): Data<Line>| {
             (room.print)(format!("{}: {}", line.name, line.text));
