@@ -107,7 +107,7 @@ class Pages {
     const context = options.shared?.context() ?? (await this.#context(options));
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
-    const problems = new Problems(page);
+    const problems = new Problems(page, this.origin);
     this.#open.push({ page, problems });
     await page.goto(new URL(path, this.origin).href);
     return page;
@@ -192,12 +192,21 @@ class Problems {
   #seen = [];
   #tolerated = [];
 
-  constructor(page) {
+  constructor(page, origin) {
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type())) this.#add(`${message.type()}: ${message.text()}`);
     });
     page.on("pageerror", (error) => this.#add(`exception: ${error.stack ?? error}`));
     page.on("framenavigated", () => (this.#path = page.url()));
+    const { hostname } = new URL(origin);
+    page.on("request", (request) => this.#expectHost(hostname, request.url()));
+    page.on("websocket", (socket) => this.#expectHost(hostname, socket.url()));
+  }
+
+  /** The pages ask nothing of another host. The text of `blob:` and `data:` comes from the page itself. */
+  #expectHost(hostname, url) {
+    const to = new URL(url);
+    if (!["blob:", "data:"].includes(to.protocol) && to.hostname !== hostname) this.#add(`asks another host: ${url}`);
   }
 
   #add(problem) {

@@ -60,13 +60,15 @@ describePage("the game", (pages) => {
   });
 
   it("comes back by itself when the server was killed and started again", async () => {
-    const page = await player("Ann");
-    await page.getByRole("button", { name: "Raw WebSocket" }).click();
+    const [ann, ben] = await Promise.all([player("Ann"), player("Ben")]);
+    await ann.getByRole("button", { name: "Raw WebSocket" }).click();
     await pages.killAndRestart();
-    await reconnected(page);
-    await rawIs(page, "connected");
-    await sees(page, "Ann");
-    await sailsTo("right", page, "Ann", page);
+    for (const page of [ann, ben]) {
+      await reconnected(page);
+      await rawIs(page, "connected");
+    }
+    await Promise.all([sees(ann, "Ben"), sees(ben, "Ann")]);
+    await sailsTo("right", ann, "Ann", ben);
   });
 
   it("plays over polling where WebSocket is blocked, and says that the raw one cannot connect", async () => {

@@ -77,15 +77,19 @@ describePage("the home page", (pages) => {
   });
 
   it("comes back after its server was killed", async () => {
-    const page = await pages.open("/");
-    await detailIs(page, "connections", /^1 WebSocket/);
+    const both = [await pages.open("/"), await pages.open("/")];
+    for (const page of both) await detailIs(page, "connections", /^2 WebSocket/);
     const restart = await pages.kill();
-    await disconnected(page);
-    await page.locator("[data-figures][data-stale]").waitFor();
+    for (const page of both) {
+      await disconnected(page);
+      await page.locator("[data-figures][data-stale]").waitFor();
+    }
     await restart();
-    await reconnected(page);
-    await page.locator("[data-figures]:not([data-stale])").waitFor();
-    await detailIs(page, "connections", /^1 WebSocket/);
+    for (const page of both) {
+      await reconnected(page);
+      await page.locator("[data-figures]:not([data-stale])").waitFor();
+      await detailIs(page, "connections", /^2 WebSocket/);
+    }
   });
 
   it("works with the keyboard alone, on a network without WebSocket, and without storage", async () => {

@@ -175,15 +175,20 @@ describePage("the playground", (pages) => {
   });
 
   it("comes back after its server was killed", async () => {
-    const page = await pages.open("/playground/", { storage: false });
-    await connected(page);
+    const [page, other] = [await pages.open("/playground/", { storage: false }), await pages.open("/playground/")];
+    await Promise.all([connected(page), connected(other)]);
     const restart = await pages.kill();
     await disconnected(page);
     await packet(page, "none", "attempt 1 to reconnect");
     await restart();
-    await reconnected(page);
-    await emit(page, "echo", '"again"');
-    await packet(page, "in", /ACK.*again/s);
+    await Promise.all([reconnected(page), reconnected(other)]);
+    for (const each of [page, other]) {
+      await each.fill("#room", "harbour");
+      await each.getByRole("button", { name: "Join" }).click();
+      await packet(each, "in", "ACK join-room");
+    }
+    await emit(page, "say", '"harbour", "again"');
+    assert.match(await packet(other, "in", "EVENT said"), /"harbour", "again"/);
   });
 
   it("is accessible, and steady, on a phone and on a desk, in light and dark", async () => {

@@ -97,14 +97,18 @@ describePage("the tracking page", (pages) => {
   });
 
   it("begins again when the server was killed and restarted", async () => {
-    const page = await open();
-    await page.locator("li[data-order] button").first().click();
-    await page.getByRole("heading", { name: /^Following order/ }).waitFor();
+    const [first, second] = await Promise.all([open(), open()]);
+    for (const page of [first, second]) {
+      await page.locator("li[data-order] button").first().click();
+      await page.getByRole("heading", { name: /^Following order/ }).waitFor();
+    }
     await pages.killAndRestart();
-    await reconnected(page);
-    await page.getByText("The server has restarted, and the town begins again.").waitFor();
-    await page.getByRole("heading", { name: "No order followed" }).waitFor();
-    await moved(page, await positions(page));
+    for (const page of [first, second]) {
+      await reconnected(page);
+      await page.getByText("The server has restarted, and the town begins again.").waitFor();
+      await page.getByRole("heading", { name: "No order followed" }).waitFor();
+      await moved(page, await positions(page));
+    }
   });
 
   it("is accessible and holds still, on a phone and on a desk, in light and dark", async () => {
