@@ -15,5 +15,6 @@ mod client_parsers;
 mod examples;
 #[cfg(all(feature = "client", feature = "server"))]
 mod recovery;
+mod relay;
 #[cfg(all(feature = "server", feature = "tls", feature = "ws"))]
 mod tls;
