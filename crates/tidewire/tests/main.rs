@@ -15,6 +15,7 @@ mod client_parsers;
 mod examples;
 #[cfg(all(feature = "client", feature = "server"))]
 mod recovery;
+#[cfg(all(feature = "client", feature = "server"))]
 mod relay;
 #[cfg(all(feature = "server", feature = "tls", feature = "ws"))]
 mod tls;
