@@ -99,8 +99,11 @@ class PollingRecorder extends Recorder {
   }
 
   cut() {
+    const session = this.connections.at(-1);
+    // The engine would hold a poll that arrives only now for half a minute.
+    delete this.server.clients[session.id];
     for (const stream of this.#streams) stream.destroy();
-    this.connections.at(-1).close(true);
+    session.close(true);
   }
 
   stop() {
