@@ -4,11 +4,11 @@ import { describe, it } from "node:test";
 import { io, Manager } from "socket.io-client";
 import { request } from "../support/http.js";
 import { runApplication, startApplication, startConformanceServer } from "../support/server.js";
-import { serverForTests } from "../support/suite.js";
+import { describeOurs, serverForTests } from "../support/suite.js";
 import { next } from "../support/wait.js";
 import { Conversation } from "../support/websocket.js";
 
-describe("the pages", () => {
+describeOurs("the pages", () => {
   const server = serverForTests(startApplication);
   const paths = ["/", "/chat/", "/tracking/", "/game/", "/playground/"];
 
