@@ -107,7 +107,7 @@ class Pages {
     const context = options.shared?.context() ?? (await this.#context(options));
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
-    const problems = new Problems(page, this.origin);
+    const problems = new Problems(page);
     this.#open.push({ page, problems });
     await page.goto(new URL(path, this.origin).href);
     return page;
@@ -192,21 +192,21 @@ class Problems {
   #seen = [];
   #tolerated = [];
 
-  constructor(page, origin) {
+  constructor(page) {
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type())) this.#add(`${message.type()}: ${message.text()}`);
     });
     page.on("pageerror", (error) => this.#add(`exception: ${error.stack ?? error}`));
     page.on("framenavigated", () => (this.#path = page.url()));
-    const { hostname } = new URL(origin);
-    page.on("request", (request) => this.#expectHost(hostname, request.url()));
-    page.on("websocket", (socket) => this.#expectHost(hostname, socket.url()));
+    page.on("request", (request) => this.#expectThisHost(request.url()));
+    page.on("websocket", (socket) => this.#expectThisHost(socket.url()));
   }
 
   /** The pages ask nothing of another host. The text of `blob:` and `data:` comes from the page itself. */
-  #expectHost(hostname, url) {
-    const to = new URL(url);
-    if (!["blob:", "data:"].includes(to.protocol) && to.hostname !== hostname) this.#add(`asks another host: ${url}`);
+  #expectThisHost(url) {
+    const { protocol, hostname } = new URL(url);
+    const isHere = ["127.0.0.1", "localhost"].includes(hostname) || ["blob:", "data:"].includes(protocol);
+    if (!isHere) this.#add(`asks another host: ${url}`);
   }
 
   #add(problem) {
