@@ -15,6 +15,7 @@ mod proxy_protocol;
 mod request_filter;
 mod server_stream;
 mod upgrade;
+mod workers;
 
 pub use dial::{DialError, Dialer, InvalidProxy, Proxy, ProxyError, Target};
 pub use exchange::{ExchangeError, ExchangeResponse, exchange};

@@ -12,6 +12,7 @@ use crate::http::peer::PeerAddress;
 use crate::http::proxy_protocol::{ProxyHeaderError, read_proxy_header};
 #[cfg(feature = "tls")]
 use crate::http::server_stream::ServerStream;
+use crate::http::workers::AcceptedSocket;
 use crate::io::{PeerTimeout, Stream};
 use crate::log_rate_limit::LogRateLimit;
 
@@ -24,7 +25,7 @@ pub(super) enum Tls {}
 
 /// An accepted connection, before HTTP.
 pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
+    pub(super) socket: AcceptedSocket,
     pub(super) peer: SocketAddr,
     /// The place of the peer among the connections of its address.
     pub(super) permit: Option<AddressPermit>,
@@ -51,13 +52,22 @@ pub(super) struct Begun {
 impl Accepted {
     /// Reads the header of the PROXY protocol and performs the TLS handshake, if they are enabled. Returns `None` if
     /// that fails, takes too long, the client in the header has too many connections, or the listener stops.
-    pub(super) async fn begin(mut self, limits: &HttpLimits, shutdown: &mut Shutdown) -> Option<Begun> {
+    pub(super) async fn begin(self, limits: &HttpLimits, shutdown: &mut Shutdown) -> Option<Begun> {
+        let mut stream = match self.socket.register() {
+            Ok(stream) => stream,
+            Err(error) => {
+                REGISTRATION_FAILURE_LOG.try_log(|suppressed| {
+                    tracing::warn!(%error, suppressed, "closed a connection that a worker cannot register");
+                });
+                return None;
+            }
+        };
         // Small messages must leave at once; this crate batches them itself. This fails only on a dead socket, and the
         // first read reports that.
-        let _ = self.stream.set_nodelay(true);
+        let _ = stream.set_nodelay(true);
         let (mut peer, mut permit) = (Some(PeerAddress(self.peer)), self.permit);
         if let Some(ProxyProtocol { proxies, limiter }) = &self.proxy_protocol {
-            let header = accept_proxy_header(&mut self.stream, self.peer, proxies);
+            let header = accept_proxy_header(&mut stream, self.peer, proxies);
             let reported = tokio::select! {
                 reported = header => reported?,
                 () = PeerTimeout::new(limits.header_read_timeout) => return None,
@@ -69,7 +79,7 @@ impl Accepted {
                 permit = limiter.admit(client.ip()).ok()?;
             }
         }
-        let stream = accept_tls(self.stream, self.peer, self.tls, limits, shutdown).await?;
+        let stream = accept_tls(stream, self.peer, self.tls, limits, shutdown).await?;
         Some(Begun { stream, peer, permit })
     }
 }
@@ -103,6 +113,9 @@ async fn accept_proxy_header(
         }
     }
 }
+
+/// If the system has no memory for another socket, every client causes this.
+static REGISTRATION_FAILURE_LOG: LogRateLimit = LogRateLimit::new();
 
 /// Port scanners cause many failed handshakes.
 #[cfg(feature = "tls")]

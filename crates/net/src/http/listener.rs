@@ -27,6 +27,7 @@ use crate::http::limits::HttpLimits;
 use crate::http::peer::{PeerAddress, WithPeer};
 use crate::http::request_filter::ParsedHead;
 use crate::http::server_stream::ServerStream;
+use crate::http::workers::Workers;
 use crate::io::{PeerTimer, Stream};
 use crate::log_rate_limit::LogRateLimit;
 use ws_proto::ErrorChain;
@@ -52,6 +53,8 @@ pub struct Listener {
     /// The proxies from which connections begin with a PROXY protocol header.
     proxies: Option<Arc<TrustedProxies>>,
     connection_limiter: Arc<ConnectionLimiter>,
+    /// The number of worker threads.
+    workers: usize,
 }
 
 impl Listener {
@@ -80,7 +83,8 @@ impl Listener {
             }
         }
         let connection_limiter = ConnectionLimiter::new(&AddressLimits::default(), TrustedProxies::default());
-        Self { listener, limits, tls: None, proxies: None, connection_limiter: Arc::new(connection_limiter) }
+        let connection_limiter = Arc::new(connection_limiter);
+        Self { listener, limits, tls: None, proxies: None, connection_limiter, workers: 0 }
     }
 
     /// Serves only TLS. A client that sends an unencrypted HTTP request gets the status 400.
@@ -107,6 +111,19 @@ impl Listener {
     #[must_use]
     pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
         self.proxies = Some(Arc::new(proxies));
+        self
+    }
+
+    /// Serves the connections on as many worker threads. Each has a single-threaded runtime, and a connection stays on its
+    /// worker: with its requests, with the protocol to which it is upgraded, and with the tasks that these spawn. A new
+    /// connection goes to the worker with the fewest tasks. With 0, which is the default, there are no workers: the
+    /// connections are served on the runtime on which [`serve`](Self::serve) is called.
+    ///
+    /// The connections are accepted where [`serve`](Self::serve) is called in any case, so a busy worker delays only its
+    /// own. The threads start with `serve`. After its end they run on until none has a task left.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
         self
     }
 
@@ -142,6 +159,7 @@ impl Listener {
         let (failures, full) = (LogRateLimit::new(), LogRateLimit::new());
         let permits = self.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(permits));
+        let workers = Workers::start(self.workers);
         loop {
             let accept = async {
                 let permit = match Arc::clone(&permits).try_acquire_owned() {
@@ -169,6 +187,13 @@ impl Listener {
                 Ok((stream, peer)) => {
                     // A refusal has been logged. The drop closes the connection.
                     let Ok(address) = self.connection_limiter.admit(peer.ip()) else { continue };
+                    let (socket, runtime) = match workers.assign(stream) {
+                        Ok(assigned) => assigned,
+                        Err(error) => {
+                            tracing::debug!(%error, "cannot pass a connection to a worker");
+                            continue;
+                        }
+                    };
                     let service = WithPeer {
                         service: service.clone(),
                         peer: Some(PeerAddress(peer)),
@@ -181,10 +206,10 @@ impl Listener {
                         proxies: Arc::clone(proxies),
                         limiter: Arc::clone(&self.connection_limiter),
                     });
-                    let accepted = Accepted { stream, peer, permit: address, proxy_protocol, tls };
+                    let accepted = Accepted { socket, peer, permit: address, proxy_protocol, tls };
                     let shutdown = Shutdown { stopping: stopped.clone(), _token: connections.token() };
                     let connection = serve_connection(accepted, service, limits, shutdown, permit);
-                    tokio::spawn(connection);
+                    runtime.spawn(connection);
                 }
                 Err(error) => {
                     failures.try_log(|suppressed| {

@@ -18,6 +18,8 @@ pub struct ListenerSettings {
     /// Whether each connection begins with a header of the PROXY protocol, see [`Listener::proxy_protocol`]. Default
     /// false.
     pub proxy_protocol: bool,
+    /// The number of worker threads, see [`Listener::workers`]. Default 0: no workers.
+    pub workers: usize,
     /// The certificate. `None` means no TLS. Default `None`.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::ServerTls>,
@@ -50,6 +52,7 @@ impl ListenerSettings {
         let mut http = self.http.clone();
         http.backlog = self.backlog.unwrap_or(http.backlog);
         let mut listener = Listener::from_tcp(listener, http).address_limits(limits, proxies.clone());
+        listener = listener.workers(self.workers);
         if self.proxy_protocol {
             listener = listener.proxy_protocol(proxies.clone());
         }
