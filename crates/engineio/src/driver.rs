@@ -3,6 +3,8 @@
 //! Hot path. The driver works in turns. In one turn it reads the input and passes each message to the handler without
 //! copying it. Then it takes the queued messages from the outbox and writes them at once.
 
+mod movable;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -10,13 +12,16 @@ use std::task::{Context, Poll, Waker};
 use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
 use net::{DeadlineTimer, HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryUsage, TurnBudget};
+use tokio::runtime::Handle;
 use ws_proto::Time;
 
 use crate::engine::SessionGuard;
 use crate::handler::{Application, SessionHandler};
 use crate::packet_dispatcher::PacketDispatcher;
-use crate::session::{CANCELLED_POLL, Command, Session};
+use crate::session::{CANCELLED_POLL, Command, Session, UpgradeCandidate};
 use crate::transport::{Polling, PostRequest, ProbeOutcome, SessionTransport, WebSocket};
+
+pub(crate) use movable::MovableDriver;
 
 /// Turns in one poll of the task, before it yields to other tasks.
 const MAX_TURNS_PER_POLL: usize = 16;
@@ -27,7 +32,7 @@ pub(crate) struct Driver<A: Application> {
     dispatcher: PacketDispatcher<A::Handler>,
     transport: SessionTransport,
     /// The WebSocket that a polling session may upgrade to.
-    candidate: Option<Box<WebSocket>>,
+    candidate: Option<Box<Candidate>>,
     /// The POST that is only partly handled, because the handler accepted no more or the turn was over. A session has
     /// at most one. If the session upgrades, the rest comes before what the WebSocket delivers.
     unfinished_post: Option<Box<PostRequest>>,
@@ -37,6 +42,32 @@ pub(crate) struct Driver<A: Application> {
     is_closed: bool,
     /// This turn has taken a notification from the outbox, so another turn must follow.
     was_notified: bool,
+}
+
+/// The WebSocket that a polling session may upgrade to.
+struct Candidate {
+    websocket: WebSocket,
+    /// The runtime on which it was accepted.
+    runtime: Handle,
+}
+
+/// The result of the input of a candidate.
+enum CandidateInput {
+    /// There is nothing more to do in this turn.
+    Done,
+    /// There may be more input than one turn should handle.
+    More,
+    /// The session has switched to the candidate of this runtime. There may be more input.
+    Switched(Handle),
+}
+
+/// The result of one poll of the driver.
+enum DriverPoll {
+    /// The session is over, and the transport has sent its last byte.
+    Finished,
+    /// The session has switched to a WebSocket that belongs to this runtime. The driver should continue there.
+    Move(Handle),
+    Pending,
 }
 
 /// The result of the output of one turn.
@@ -126,26 +157,26 @@ impl<A: Application> Driver<A> {
         Ok(())
     }
 
-    /// Drives the candidate. Returns `true` if there may be more input than one turn should handle.
-    fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) -> bool {
-        let Some(mut candidate) = self.candidate.take() else { return false };
-        match candidate.poll_probe(&mut self.dispatcher.machine, now, cx) {
+    fn poll_candidate(&mut self, now: Time, cx: &mut Context<'_>) -> CandidateInput {
+        let Some(mut candidate) = self.candidate.take() else { return CandidateInput::Done };
+        match candidate.websocket.poll_probe(&mut self.dispatcher.machine, now, cx) {
             ProbeOutcome::Pending => {
                 self.candidate = Some(candidate);
-                false
+                CandidateInput::Done
             }
             ProbeOutcome::Yield => {
                 self.candidate = Some(candidate);
-                true
+                CandidateInput::More
             }
             ProbeOutcome::Switch => {
-                self.switch_to(*candidate, now);
-                true
+                let Candidate { websocket, runtime } = *candidate;
+                self.switch_to(websocket, now);
+                CandidateInput::Switched(runtime)
             }
             ProbeOutcome::Failed => {
                 self.dispatcher.machine.handle_candidate_closed();
-                candidate.close_in_background(now);
-                false
+                candidate.websocket.close_in_background(now);
+                CandidateInput::Done
             }
         }
     }
@@ -206,7 +237,7 @@ impl<A: Application> Driver<A> {
         // Also after the close: the program may still handle what has arrived.
         held.own += self.dispatcher.handler.received_memory();
         if let Some(candidate) = &self.candidate {
-            held = held + candidate.memory();
+            held = held + candidate.websocket.memory();
         }
         let budget = &self.guard.engine.options().memory_budget;
         if !self.memory.report(budget, held, cx, Waker::wake) {
@@ -271,15 +302,16 @@ impl<A: Application> Driver<A> {
                 Ok(())
             }
             Command::Post(post) => self.handle_post(post, now, cx),
-            Command::Candidate(upgraded, framing, deflate) => {
+            Command::Candidate(candidate) => {
+                let UpgradeCandidate { upgraded, framing, deflate, runtime } = candidate;
                 let options = self.guard.engine.options();
                 let revision = self.session().format().revision;
-                let candidate = WebSocket::new(upgraded, revision, framing, deflate.as_ref(), options);
+                let websocket = WebSocket::new(upgraded, revision, framing, deflate.as_ref(), options);
                 let can_upgrade = !self.is_closed || self.transport.awaits_poll();
                 if can_upgrade && self.dispatcher.machine.begin_upgrade(TransportName::WebSocket, now) {
-                    self.candidate = Some(Box::new(candidate));
+                    self.candidate = Some(Box::new(Candidate { websocket, runtime }));
                 } else {
-                    candidate.close_in_background(now);
+                    websocket.close_in_background(now);
                 }
                 Ok(())
             }
@@ -339,7 +371,7 @@ impl<A: Application> Driver<A> {
 
     fn drop_candidate(&mut self, now: Time) {
         if let Some(candidate) = self.candidate.take() {
-            candidate.close_in_background(now);
+            candidate.websocket.close_in_background(now);
         }
     }
 
@@ -358,43 +390,71 @@ fn earliest(one: Option<Time>, other: Option<Time>) -> Option<Time> {
     }
 }
 
-impl<A: Application> Future for Driver<A> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
+impl<A: Application> Driver<A> {
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> DriverPoll {
         let now = net::now();
-        this.session().outbox().unpark();
+        let mut new_runtime = None;
+        self.session().outbox().unpark();
         TurnBudget::start();
         for _ in 0..MAX_TURNS_PER_POLL {
-            let was_closed = this.is_closed;
-            let handled = this.dispatcher.handler.poll(now, cx);
-            let more = this.poll_input(now, cx);
-            this.dispatcher.handler.on_input_handled(now);
-            let more = this.poll_candidate(now, cx) || more;
-            let was_behind = this.transport.is_backpressured();
-            let output = this.poll_output(now, cx);
-            let caught_up = was_behind && !this.transport.is_backpressured();
-            this.report_memory(output.latest_memory, now, cx);
+            let was_closed = self.is_closed;
+            let handled = self.dispatcher.handler.poll(now, cx);
+            let mut more = self.poll_input(now, cx);
+            self.dispatcher.handler.on_input_handled(now);
+            match self.poll_candidate(now, cx) {
+                CandidateInput::Done => {}
+                CandidateInput::More => more = true,
+                CandidateInput::Switched(runtime) => {
+                    more = true;
+                    new_runtime = Some(runtime);
+                }
+            }
+            let was_behind = self.transport.is_backpressured();
+            let output = self.poll_output(now, cx);
+            let caught_up = was_behind && !self.transport.is_backpressured();
+            self.report_memory(output.latest_memory, now, cx);
             // Timers come after the output, because closing the connection there sets a deadline.
-            let due = this.poll_timers(now, cx);
-            if !was_closed && this.is_closed {
+            let due = self.poll_timers(now, cx);
+            if !was_closed && self.is_closed {
                 // The end of the session may have given the handler new work, and the transport must still be closed.
                 continue;
             }
-            if this.is_closed && matches!(this.transport, SessionTransport::Closed) && handled.is_ready() {
-                return Poll::Ready(());
+            if self.is_closed && matches!(self.transport, SessionTransport::Closed) && handled.is_ready() {
+                return DriverPoll::Finished;
             }
-            let parked = this.session().outbox().park(output.unsent, output.is_writable, cx);
+            let parked = self.session().outbox().park(output.unsent, output.is_writable, cx);
             if more {
                 // A client that sends all the time must not keep the other tasks waiting.
                 break;
             }
-            if parked && !due && !caught_up && !std::mem::take(&mut this.was_notified) {
-                return Poll::Pending;
+            if parked && !due && !caught_up && !std::mem::take(&mut self.was_notified) {
+                return DriverPoll::Pending;
             }
         }
+        if let Some(runtime) = new_runtime
+            && runtime.id() != Handle::current().id()
+        {
+            // The timer belongs to the runtime on which it was created.
+            self.deadline = DeadlineTimer::new();
+            return DriverPoll::Move(runtime);
+        }
         net::defer_wake(cx);
-        Poll::Pending
+        DriverPoll::Pending
+    }
+}
+
+impl<A: Application> Future for Driver<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.get_mut().poll_turns(cx) {
+            DriverPoll::Finished => Poll::Ready(()),
+            DriverPoll::Pending => Poll::Pending,
+            DriverPoll::Move(_) => {
+                // A session that starts on WebSocket has no candidate, so this does not happen. It would go on here.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ use net::{
 };
 
 use crate::outbox_items::{BatchItem, EncodedItem, PacketItem, SharedBatchItem, SharedItem};
-pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard};
+pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard, UpgradeCandidate};
 
 /// A handle to a session. It is cheap to clone, and does not keep the session alive.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use super::Engine;
 use super::response::{rejection_response, text_response};
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
-use crate::driver::Driver;
+use crate::driver::{Driver, MovableDriver};
 use crate::half_open::HalfOpenLimits;
 use crate::handler::Application;
 use crate::request::SessionRequest;
@@ -249,7 +249,7 @@ impl<A: Application> Engine<A> {
         let session = registered.session.clone();
         let open = handshake_json(session.id(), Transport::Polling, &self.0.options.protocol);
         let cookie = self.0.options.cookie.as_ref().map(|cookie| cookie.set_cookie(registered.session.id()));
-        tokio::spawn(Driver::polling(registered, parts));
+        tokio::spawn(MovableDriver::new(Driver::polling(registered, parts)));
         let open = Packet::Open(&open);
         let body = match &self.0.options.initial_packet {
             Some(initial) => session.format().encode_packets(&[open, initial.as_packet()]),

@@ -10,13 +10,14 @@ use http::Response;
 use http::request::Parts;
 use http_body_util::Full;
 use net::{AddressPermit, PendingUpgrade};
+use tokio::runtime::Handle;
 use ws_proto::{DeflateAgreement, HandshakeError, VerifiedRequest};
 
 use super::Engine;
 use crate::connection_error::ConnectionError;
 use crate::driver::Driver;
 use crate::handler::Application;
-use crate::session::{Command, Session};
+use crate::session::{Command, Session, UpgradeCandidate};
 use crate::transport::WebSocket;
 
 impl<A: Application> Engine<A> {
@@ -59,7 +60,9 @@ impl<A: Application> Engine<A> {
             Ok(accepted) => {
                 let deflate = self.negotiate_deflate(&accepted);
                 spawn_upgrade(&accepted, deflate, upgrade, move |upgraded, deflate| {
-                    session.send_command(Command::Candidate(upgraded, framing, deflate));
+                    let runtime = Handle::current();
+                    let candidate = UpgradeCandidate { upgraded, framing, deflate, runtime };
+                    session.send_command(Command::Candidate(candidate));
                     None::<Ready<()>>
                 })
             }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use engineio_proto::{CloseReason, Framing, ResponseBody};
 use net::Upgraded;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use ws_proto::DeflateAgreement;
 
@@ -19,9 +20,8 @@ pub(crate) enum Command {
     Poll(oneshot::Sender<PollReply>),
     /// A POST has delivered packets.
     Post(PostRequest),
-    /// A WebSocket connection is the candidate for an upgrade. After it, outgoing packets take this form, and the
-    /// connection may have negotiated compression.
-    Candidate(Upgraded, Framing, Option<DeflateAgreement>),
+    /// A WebSocket connection is the candidate for an upgrade.
+    Candidate(UpgradeCandidate),
     /// The application or the HTTP side closes the session.
     Close(CloseReason),
     /// The engine closes the session, and does not wait for another poll, which may never come.
@@ -30,6 +30,17 @@ pub(crate) enum Command {
     CloseDiscarding,
     /// The engine shuts down, and the time for the close is over: the connection ends at once.
     Abort,
+}
+
+/// A WebSocket connection to which a session may upgrade.
+pub(crate) struct UpgradeCandidate {
+    pub(crate) upgraded: Upgraded,
+    /// The form of the outgoing packets after the upgrade.
+    pub(crate) framing: Framing,
+    /// Set if the connection has negotiated compression.
+    pub(crate) deflate: Option<DeflateAgreement>,
+    /// The runtime on which the connection was accepted.
+    pub(crate) runtime: Handle,
 }
 
 /// The result of a GET.
