@@ -91,6 +91,30 @@ impl Builder {
         self
     }
 
+    /// Sets the number of worker threads of the server's own listener. Each worker has a single-threaded Tokio runtime. A
+    /// connection stays on one worker, with its handlers and the tasks that they spawn. A new connection goes to the
+    /// worker with the fewest tasks. A session that upgrades moves to the
+    /// worker of its WebSocket. Default 0: no workers; connections run on the runtime of the program.
+    ///
+    /// Use as many workers as there are cores, if the server must answer evenly under full load. On Tokio's
+    /// multi-thread runtime a few connections then wait much longer than the others, see
+    /// `docs/deployment.md` in the repository. Do not use workers if handlers
+    /// block their thread: all connections of the worker wait for such a handler, and no other thread takes them over.
+    /// `tokio::task::block_in_place` panics on a worker; use `spawn_blocking`.
+    ///
+    /// ```
+    /// use std::thread::available_parallelism;
+    /// use tidewire_server::Server;
+    ///
+    /// let cores = available_parallelism().map_or(1, |cores| cores.get());
+    /// let builder = Server::builder().workers(cores);
+    /// # drop(builder);
+    /// ```
+    pub fn workers(mut self, count: usize) -> Self {
+        self.listener.workers = count;
+        self
+    }
+
     /// Sets whether each connection begins with a header of the PROXY protocol, version 1 or 2, in which a proxy reports
     /// the address of its client. Connections that do not come from
     /// [`trusted_proxies`](Self::trusted_proxies) are then closed; without trusted proxies, that is every connection.
