@@ -36,3 +36,4 @@ mod server_observers;
 mod slow_readers;
 mod support;
 mod upgrade;
+mod workers;
