@@ -1,10 +1,15 @@
 //! Command-line arguments and environment variables.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidewire::server::{AddressLimits, InvalidNetwork, TrustedProxies};
 use tidewire::ws::{AllowedOrigins, InvalidOrigin};
+
+/// The most that `--workers` accepts. It is more than there are cores, and few enough for any system to start.
+const MAX_WORKERS: usize = 1024;
 
 /// A Socket.IO and WebSocket server.
 #[derive(Debug, Parser)]
@@ -75,6 +80,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TIDEWIRE_LIMIT_PRIVATE_ADDRESSES")]
     pub(crate) limit_private_addresses: bool,
 
+    /// Serve connections on this number of threads with a runtime of their own, `auto` for one per core; a connection
+    /// stays on its thread [default: on the threads of one common runtime]
+    #[arg(long, value_name = "NUMBER", env = "TIDEWIRE_WORKERS", value_parser = parse_workers)]
+    pub(crate) workers: Option<usize>,
+
     /// Memory for what clients have sent and not finished, and for what waits until they read it: bytes, or a number with
     /// K, M or G. If it is exceeded, the connections that hold the most are closed [default: half of the memory of the
     /// machine or container]
@@ -121,6 +131,15 @@ fn parse_origin(text: &str) -> Result<String, InvalidOrigin> {
     AllowedOrigins::new([text]).map(|_| text.to_owned())
 }
 
+/// Parses a number of worker threads, or `auto` for one per core.
+fn parse_workers(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        return Ok(available_parallelism().map_or(1, NonZeroUsize::get));
+    }
+    let workers = text.parse().ok().filter(|workers| (1..=MAX_WORKERS).contains(workers));
+    workers.ok_or_else(|| format!("not `auto` or a number from 1 to {MAX_WORKERS}"))
+}
+
 /// Parses a number of bytes, with a unit of 1,024 bytes or its powers if there is one.
 fn parse_size(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
@@ -159,6 +178,16 @@ mod tests {
             let error = parse(setting).expect_err("no proxy is trusted");
             assert_eq!(error.kind(), clap::error::ErrorKind::MissingRequiredArgument);
             assert!(parse(&[setting, &["--trusted-proxy", "127.0.0.1"]].concat()).is_ok(), "{setting:?}");
+        }
+    }
+
+    #[test]
+    fn workers_are_a_number_or_one_per_core() {
+        assert_eq!(parse_workers("1"), Ok(1));
+        assert_eq!(parse_workers("1024"), Ok(1024));
+        assert!(parse_workers("auto").is_ok_and(|workers| workers > 0));
+        for text in ["", "0", "-1", "1025", "2.5", "AUTO", "cores"] {
+            assert!(parse_workers(text).is_err(), "{text}");
         }
     }
 

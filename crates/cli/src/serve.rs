@@ -51,6 +51,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .memory_budget(&memory_budget)
         .trusted_proxies(proxies.clone())
         .proxy_protocol(args.proxy_protocol)
+        .workers(args.workers.unwrap_or(0))
         .address_limits(address_limits.clone());
     if let Some(origins) = origins.clone() {
         // CORS prevents pages from reading responses, but not from sending requests or opening a WebSocket.
