@@ -1,9 +1,18 @@
-//! Tidewire as programs use it: `ours ADDRESS [WORKERS] [COMPRESSION|recovery]`. It serves a raw echo on `/ws`, `/broadcast`,
+//! Tidewire as programs use it: `ours ADDRESS [RUNTIME] [COMPRESSION|recovery]`. It serves a raw echo on `/ws`, `/broadcast`,
 //! whose messages go to all its connections, and Socket.IO.
 //!
-//! Without WORKERS, or with the word `default`, it uses Tokio's default runtime; with 0 the single-threaded runtime.
+//! RUNTIME is one of
+//! - `default`, or nothing: Tokio's default runtime;
+//! - a number: Tokio's multi-thread runtime with so many workers; 0 is the single-threaded runtime;
+//! - `fair`, `fair:NAME=NUMBER,…`: the default runtime with the settings that docs/deployment.md recommends, or with others:
+//!   `max_io_events_per_tick`, `event_interval`, `global_queue_interval`;
+//! - `workers`, `workers:NUMBER`: Tidewire's own workers, one for each core, or so many.
+//!
 //! COMPRESSION is `deflate` for the defaults, `level6` for smaller messages, or `takeover` for messages that may refer
 //! to earlier ones (context takeover). With `recovery` instead, Socket.IO has connection state recovery.
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,21 +27,46 @@ fn main() -> anyhow::Result<()> {
     tidewire_bench::host::raise_descriptor_limit()?;
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:9001".to_owned());
-    let workers = arguments.next().filter(|word| word != "default");
-    let mut runtime = match workers.map(|workers| workers.parse()).transpose()? {
-        Some(0) => Builder::new_current_thread(),
-        Some(workers) => {
-            let mut runtime = Builder::new_multi_thread();
-            runtime.worker_threads(workers);
-            runtime
-        }
-        None => Builder::new_multi_thread(),
-    };
+    let (mut runtime, workers) = runtime(&arguments.next().unwrap_or_else(|| "default".to_owned()))?;
     let word = arguments.next();
     let recovers = word.as_deref() == Some("recovery");
     let compression = word.filter(|_| !recovers).map(|word| compression(&word)).transpose()?;
-    runtime.enable_all().build()?.block_on(serve(&address, compression, recovers))?;
+    runtime.enable_all().build()?.block_on(serve(&address, compression, recovers, workers))?;
     Ok(())
+}
+
+/// Returns the runtime, and the number of Tidewire's workers.
+fn runtime(word: &str) -> anyhow::Result<(Builder, usize)> {
+    let (kind, settings) = word.split_once(':').unwrap_or((word, ""));
+    Ok(match kind {
+        "default" => (Builder::new_multi_thread(), 0),
+        "0" => (Builder::new_current_thread(), 0),
+        "workers" if settings.is_empty() => {
+            // The thread of the runtime only accepts connections.
+            (Builder::new_current_thread(), available_parallelism().map_or(1, NonZeroUsize::get))
+        }
+        "workers" => (Builder::new_current_thread(), settings.parse()?),
+        "fair" => {
+            let mut runtime = Builder::new_multi_thread();
+            let settings = if settings.is_empty() { "max_io_events_per_tick=32" } else { settings };
+            for setting in settings.split(',') {
+                match setting.split_once('=') {
+                    Some(("max_io_events_per_tick", number)) => {
+                        runtime.max_io_events_per_tick(number.parse()?)
+                    }
+                    Some(("event_interval", number)) => runtime.event_interval(number.parse()?),
+                    Some(("global_queue_interval", number)) => runtime.global_queue_interval(number.parse()?),
+                    _ => anyhow::bail!("{setting:?} is no setting of a runtime"),
+                };
+            }
+            (runtime, 0)
+        }
+        number => {
+            let mut runtime = Builder::new_multi_thread();
+            runtime.worker_threads(number.parse()?);
+            (runtime, 0)
+        }
+    })
 }
 
 fn compression(word: &str) -> anyhow::Result<DeflateOptions> {
@@ -45,9 +79,14 @@ fn compression(word: &str) -> anyhow::Result<DeflateOptions> {
     })
 }
 
-async fn serve(address: &str, compression: Option<DeflateOptions>, recovers: bool) -> std::io::Result<()> {
+async fn serve(
+    address: &str,
+    compression: Option<DeflateOptions>,
+    recovers: bool,
+    workers: usize,
+) -> std::io::Result<()> {
     // The workload with messages of 1 MiB needs more than the default of 1 MB.
-    let mut builder = Server::builder().max_http_buffer_size(2 << 20);
+    let mut builder = Server::builder().max_http_buffer_size(2 << 20).workers(workers);
     if recovers {
         builder = builder.connection_state_recovery(ConnectionStateRecovery::default());
     }

@@ -31,6 +31,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
         Extent::Time(_) => {
             echo.go_on_for(&mut fleet, WARM_UP)?;
             echo.histogram.clear();
+            echo.flights.iter_mut().for_each(|flight| flight.responses = 0);
             (Reading::take(options.process)?, echo.answered())
         }
     };
@@ -43,6 +44,9 @@ pub(super) fn run(options: &Options) -> Result<Row> {
     let mut row = Row::new(options);
     row.set_cost(from, to, answered);
     row.set_latency(&echo.histogram);
+    if let Extent::Time(_) = options.extent {
+        row.set_fairness(echo.flights.iter().map(|flight| flight.responses).collect());
+    }
     echo.finish(&mut fleet)?;
     row.set_tally(echo.tally);
     row.set("disconnected", fleet.gone() as f64);
@@ -75,6 +79,8 @@ struct Flight {
     next: u32,
     /// The sequence number and the time of sending.
     waiting: VecDeque<(u32, u64)>,
+    /// The correct responses since the measurement began.
+    responses: u64,
 }
 
 #[derive(Debug)]
@@ -189,6 +195,7 @@ impl Conversation for Echo {
             Some(&(order, sent)) if self.script.is_answer(payload, connection, order) => {
                 flight.waiting.pop_front();
                 self.tally.right += 1;
+                flight.responses += 1;
                 self.histogram.record(now - sent);
             }
             _ => {
@@ -198,6 +205,7 @@ impl Conversation for Echo {
                     (Some(place), Some(order)) if self.script.is_answer(payload, connection, order) => {
                         let (_, sent) = flight.waiting.remove(place).expect("the place was found");
                         self.tally.reordered += 1;
+                        flight.responses += 1;
                         self.histogram.record(now - sent);
                     }
                     _ => {

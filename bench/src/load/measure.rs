@@ -100,7 +100,19 @@ impl Row {
     pub(super) fn set_latency(&mut self, histogram: &Histogram) {
         self.set("p50_ms", histogram.quantile(0.5));
         self.set("p99_ms", histogram.quantile(0.99));
+        self.set("p99.9_ms", histogram.quantile(0.999));
         self.set("max_ms", histogram.quantile(1.0));
+    }
+
+    /// Records how evenly the server has responded to its connections: the responses of the slowest one, divided by those
+    /// of the median one.
+    pub(super) fn set_fairness(&mut self, mut responses: Vec<u64>) {
+        responses.sort_unstable();
+        if let (Some(&slowest), Some(&median)) = (responses.first(), responses.get(responses.len() / 2))
+            && median > 0
+        {
+            self.set("slowest_of_median", slowest as f64 / median as f64);
+        }
     }
 
     /// Records the result of an offer to compress.

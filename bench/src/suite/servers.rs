@@ -210,6 +210,10 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
         Program::rust(OURS, &[RAW, SocketIo], "ours", &["0"])?.with(Raw::DeflatesAndBroadcasts),
         Program::rust("tidewire-mt", &[RAW, SocketIo], "ours", &["default"])?
             .with(Raw::DeflatesAndBroadcasts),
+        Program::rust("tidewire-mt-fair", &[RAW, SocketIo], "ours", &["fair"])?
+            .with(Raw::DeflatesAndBroadcasts),
+        Program::rust("tidewire-workers", &[RAW, SocketIo], "ours", &["workers"])?
+            .with(Raw::DeflatesAndBroadcasts),
         Program::rust("tidewire-level6", &[RAW], "ours", &["0", "level6"])?
             .with(Raw::Only(Compression::Deflate)),
         Program::rust("tidewire-takeover", &[RAW], "ours", &["0", "takeover"])?

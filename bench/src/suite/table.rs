@@ -53,10 +53,12 @@ impl Kind {
 
     /// The title of the measured programs, and the figures shown in addition to the costs: names, titles, digits.
     fn columns(self) -> (&'static str, &'static [(&'static str, &'static str, usize)]) {
-        const SERVERS: [(&str, &str, usize); 5] = [
+        const SERVERS: [(&str, &str, usize); 7] = [
             ("messages_per_second", "messages/s", 0),
             ("p50_ms", "p50 ms", 2),
             ("p99_ms", "p99 ms", 2),
+            ("p99.9_ms", "p99.9 ms", 2),
+            ("slowest_of_median", "slowest", 2),
             ("generator_busy", "generator busy", 2),
             ("server_waited", "server waited", 2),
         ];
