@@ -1,11 +1,11 @@
 // Functions for the tests, loaded in the page together with the bundle of the official client.
 
-const PATIENCE = 8_000;
+const WAIT_LIMIT = 8_000;
 
 /** Returns the arguments of the next `event`. `emitter` needs `once`. */
 function next(emitter, event) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`waited ${PATIENCE} ms for "${event}"`)), PATIENCE);
+    const timer = setTimeout(() => reject(new Error(`waited ${WAIT_LIMIT} ms for "${event}"`)), WAIT_LIMIT);
     emitter.once(event, (...values) => {
       clearTimeout(timer);
       resolve(values);

@@ -23,7 +23,7 @@ const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const COLOUR_RULES = ["color-contrast", "link-in-text-block"];
 
 /** How long a page may take to do what a test waits for, in milliseconds. */
-const PATIENCE = 8_000;
+const WAIT_LIMIT = 8_000;
 
 /** What the browser itself reports about requests of a server that is down, or that has forgotten the session. */
 const NO_SERVER = /net::ERR_|status of 400|WebSocket connection to/;
@@ -106,7 +106,7 @@ class Pages {
   async open(path, options = {}) {
     const context = options.shared?.context() ?? (await this.#context(options));
     const page = await context.newPage();
-    page.setDefaultTimeout(PATIENCE);
+    page.setDefaultTimeout(WAIT_LIMIT);
     const problems = new Problems(page);
     this.#open.push({ page, problems });
     await page.goto(new URL(path, this.origin).href);
@@ -283,7 +283,7 @@ export async function statusIs(page, field, text) {
 
 /** Waits until `condition(argument)`, which runs in the page, is true. */
 export async function until(page, condition, argument) {
-  await page.waitForFunction(condition, argument, { timeout: PATIENCE });
+  await page.waitForFunction(condition, argument, { timeout: WAIT_LIMIT });
 }
 
 function nameOf(page) {

@@ -1,7 +1,7 @@
 // Functions that wait for a condition instead of sleeping. Each has a timeout, which is reached only if a test fails,
 // and an error that names the condition.
 
-const PATIENCE = 8_000;
+const WAIT_LIMIT = 8_000;
 
 export function within(milliseconds, what, promise) {
   const { promise: late, reject } = withResolvers();
@@ -24,7 +24,7 @@ export function collect(emitter, event, count) {
     if (seen.push(values) === count) resolve(seen);
   };
   emitter.on(event, listener);
-  return within(PATIENCE, `${count} × "${event}"`, promise)
+  return within(WAIT_LIMIT, `${count} × "${event}"`, promise)
     .catch((error) => {
       error.message += `, saw ${seen.length}`;
       throw error;
@@ -37,7 +37,7 @@ export function nextWhere(emitter, event, matches) {
   const { promise, resolve } = withResolvers();
   const listener = (...values) => matches(...values) && resolve(values);
   emitter.on(event, listener);
-  return within(PATIENCE, `a certain "${event}"`, promise).finally(() => emitter.off(event, listener));
+  return within(WAIT_LIMIT, `a certain "${event}"`, promise).finally(() => emitter.off(event, listener));
 }
 
 /** Records every `event` from now on, to prove that an event did not occur before another one. */
