@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tower::service_fn;
 
 use super::*;
+use crate::http::workers::AcceptedSocket;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
@@ -33,7 +34,7 @@ async fn connect(proxies: Option<TrustedProxies>, tls: Option<Tls>) -> (TcpStrea
         is_tls: tls.is_some(),
         sessions: ConnectionSessions::default(),
     };
-    let accepted = Accepted { stream, peer, permit: None, proxy_protocol, tls };
+    let accepted = Accepted { socket: AcceptedSocket::Registered(stream), peer, permit: None, proxy_protocol, tls };
     let connection = async move {
         let (_stopping, stopping) = watch::channel(false);
         let shutdown = Shutdown { stopping, _token: TaskTracker::new().token() };
