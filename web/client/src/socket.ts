@@ -48,6 +48,12 @@ interface QueuedEvent {
   isPending: boolean;
 }
 
+/**
+ * The form of an offset, as the servers write it. An event without an offset may end with a text of the program. If that
+ * became the offset, the server would refuse the next recovery.
+ */
+const OFFSET = /^[\w.-]{1,128}$/;
+
 type AnyListener = (event: string, ...args: any[]) => void;
 
 /**
@@ -366,6 +372,8 @@ export class Socket<
   _onConnect(id: string, pid?: string): void {
     this.id = id;
     this.recovered = !!pid && this._pid === pid;
+    // The offset of another session is worth nothing.
+    if (!this.recovered) this._lastOffset = undefined;
     this._pid = pid;
     this.connected = true;
     for (const args of this.receiveBuffer.splice(0)) this._onEvent(args);
@@ -380,7 +388,7 @@ export class Socket<
     for (const listener of this._anyListeners) attempt(() => listener.apply(this, args as [string, ...any[]]));
     this._emit(event, ...rest);
     const last = args.at(-1);
-    if (this._pid && typeof last === "string") this._lastOffset = last;
+    if (this._pid && typeof last === "string" && OFFSET.test(last)) this._lastOffset = last;
   }
 
   /** Returns the function with which the program answers an event. */

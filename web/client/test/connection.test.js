@@ -549,6 +549,25 @@ describe("a namespace", () => {
     assert.deepEqual(socket.seen.filter(Array.isArray), [["missed", "offset"]]);
   });
 
+  it("asks for recovery with the last text that can be an offset, and forgets it with its session", async () => {
+    const socket = client({ transports: ["websocket"], reconnectionDelay: 10 });
+    for (const [sent, events] of [
+      ["40", ['42["moved",1,"7_1-a"]', '42["said","hello you"]', '421["asked","text"]', '42["said",""]']],
+      ['40{"pid":"secret-1","offset":"7_1-a"}', []],
+      ['40{"pid":"secret-2"}', []],
+    ]) {
+      const webSocket = network.sockets.pop();
+      await webSocket.open();
+      await webSocket.receive(OPEN());
+      assert.deepEqual(webSocket.sent.splice(0), [sent]);
+      // The second session is another one, because the server has refused the recovery of the first.
+      await webSocket.receive(`40{"sid":"id","pid":"secret-${sent === "40" ? 1 : 2}"}`, ...events);
+      await webSocket.end();
+      await page.pass(20);
+    }
+    socket.close();
+  });
+
   it("is not disturbed by a listener that throws, and the error is reported", async () => {
     const reported = [];
     const { queueMicrotask } = globalThis;
