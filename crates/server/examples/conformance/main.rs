@@ -207,10 +207,11 @@ async fn main() -> std::io::Result<()> {
     handlers::register(&io);
 
     let listener = io.bind(arguments.get("listen").copied().unwrap_or("127.0.0.1:0")).await?;
-    let mut output = std::io::stdout();
-    writeln!(output, "listening on http://{}", listener.local_addr()?)?;
+    // Before the line, after which a test may send a signal.
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut output = std::io::stdout();
+    writeln!(output, "listening on http://{}", listener.local_addr()?)?;
     io.serve(listener, async move {
         tokio::select! {
             _ = terminated.recv() => {}
