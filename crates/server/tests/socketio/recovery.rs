@@ -3,6 +3,7 @@
 mod client;
 mod cluster;
 mod cluster_random;
+mod connection;
 mod message_pack;
 mod node_faults;
 mod observers;

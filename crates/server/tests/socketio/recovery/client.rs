@@ -6,11 +6,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidewire_server::{ConnectionStateRecovery, Server, Socket, State};
 
-use crate::support::{Client, Joined, Program, program, serve};
+use super::connection::{Connection, Wire};
+use crate::support::{Joined, Program, program, serve};
 
 /// A client in `/`. It stores what it sends to recover.
 pub(super) struct Recovering {
-    pub(super) connection: Client,
+    pub(super) connection: Connection,
+    /// How the next connection sends its packets. `None` for a WebSocket that sends literal packets.
+    pub(super) wire: Option<Wire>,
     pub(super) id: String,
     pub(super) pid: String,
     pub(super) offset: Option<String>,
@@ -20,7 +23,11 @@ pub(super) struct Recovering {
 
 impl Recovering {
     pub(super) async fn new(address: SocketAddr) -> Self {
-        let (client, missed) = Self::connect(address, &json!({}), None).await;
+        Self::over(address, None).await
+    }
+
+    pub(super) async fn over(address: SocketAddr, wire: Option<Wire>) -> Self {
+        let (client, missed) = Self::connect(address, wire, &json!({}), None).await;
         assert_eq!(missed, [""; 0]);
         client
     }
@@ -36,7 +43,7 @@ impl Recovering {
         if let Some(offset) = &self.offset {
             auth["offset"] = (**offset).into();
         }
-        Self::connect(address, &auth, self.offset.clone()).await
+        Self::connect(address, self.wire, &auth, self.offset.clone()).await
     }
 
     /// Closes the connection and asks for the session with a new one.
@@ -46,16 +53,21 @@ impl Recovering {
 
     /// Closes the connection. Another one, which is in no namespace, takes its place.
     pub(super) async fn cut(self, address: SocketAddr) -> Self {
-        let Self { connection, id, pid, offset, recovered } = self;
+        let Self { connection, wire, id, pid, offset, recovered } = self;
         drop(connection);
-        Self { connection: Client::open(address).await, id, pid, offset, recovered }
+        Self { connection: Connection::open(address, wire).await, wire, id, pid, offset, recovered }
     }
 
-    async fn connect(address: SocketAddr, auth: &Value, offset: Option<String>) -> (Self, Vec<String>) {
-        let mut connection = Client::open(address).await;
+    async fn connect(
+        address: SocketAddr,
+        wire: Option<Wire>,
+        auth: &Value,
+        offset: Option<String>,
+    ) -> (Self, Vec<String>) {
+        let mut connection = Connection::open(address, wire).await;
         connection.send(&format!("40{auth}")).await;
         let (id, pid, recovered) = (String::new(), String::new(), false);
-        let mut client = Self { connection, id, pid, offset, recovered };
+        let mut client = Self { connection, wire, id, pid, offset, recovered };
         let packet = client.connection.recv().await.expect("a response");
         let connect = packet.strip_prefix("40").unwrap_or_else(|| panic!("{packet} is no response"));
         let connect: Value = serde_json::from_str(connect).expect("an object");

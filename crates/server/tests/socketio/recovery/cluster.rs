@@ -7,15 +7,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use adapter::cluster::LocalDelivery;
-use tidewire_server::{ClaimError, ConnectionStateRecovery, Limits, Observation, RecoveryRefusal, Socket};
+use tidewire_server::{
+    Builder, ClaimError, ConnectionStateRecovery, Limits, Observation, RecoveryRefusal, Socket,
+};
 
 use super::client::{Recovering, answer_sync};
 use crate::cluster::Cluster;
 use crate::support::{Client, soon, until};
 
-pub(super) async fn start() -> Cluster {
+async fn start() -> Cluster {
+    start_with(|builder| builder).await
+}
+
+pub(super) async fn start_with(configure: impl Fn(Builder) -> Builder) -> Cluster {
     let cluster = Cluster::start_with(LocalDelivery::InLogOrder, |builder| {
-        builder
+        configure(builder)
             .connection_state_recovery(ConnectionStateRecovery::default())
             .ping_interval(Duration::from_secs(300))
     })

@@ -4,25 +4,32 @@
 //! effect at once, so an event that is on its way may still reach the socket. What a server sends without a link is not in the
 //! log.
 //!
-//! A failure names its seed. The decisions of the test depend on the seed only. How far the messages move while a client
-//! connects depends on the network.
+//! A failure names its seed, which also decides on the format. Each connection uses another transport. The decisions of the test
+//! depend on the seed only. How far the messages move while a client connects depends on the network.
 
 mod check;
 mod model;
+mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
+use tidewire_server::{AckError, AckFuture, Data, MessagePackParser, Reply, State, Transport};
+
 use super::client::Recovering;
+use super::connection::{Format, Wire};
 use crate::cluster::Cluster;
-use crate::support::soon;
+use crate::support::{Log, soon};
 use check::note;
-use model::{Change, Event, Session, To};
+use model::{Event, Session, To};
 
 const ROOMS: [&str; 3] = ["a", "b", "c"];
 const CLIENTS: usize = 4;
 const STEPS: usize = 150;
+/// The last one upgrades.
+const TRANSPORTS: [&[Transport]; 3] =
+    [&[Transport::WebSocket], &[Transport::Polling], &[Transport::Polling, Transport::WebSocket]];
 
 /// SplitMix64.
 struct Random(u64);
@@ -50,10 +57,20 @@ struct Client {
     connection: Option<Recovering>,
     session: usize,
     last_volatile: usize,
+    /// The questions of its server that it has not answered.
+    asked: VecDeque<(usize, AckFuture<usize>)>,
+    /// Its own questions, which the server has not answered.
+    awaited: VecDeque<usize>,
+}
+
+/// Returns the id of the acknowledgement of a client's question. The first two are those of `sync`.
+fn question_id(number: usize) -> usize {
+    number + 2
 }
 
 struct Test {
     seed: u64,
+    format: Format,
     random: Random,
     /// Decides while the network decides how often.
     moves: Random,
@@ -67,6 +84,8 @@ struct Test {
     /// It never loses its connection, and gets all events of the log.
     observer: Recovering,
     volatile: usize,
+    /// The number of questions to clients, and to servers.
+    questions: (usize, usize),
     has_link: bool,
     /// Former connections.
     open: Vec<Recovering>,
@@ -77,12 +96,25 @@ struct Test {
 
 impl Test {
     async fn start(seed: u64) -> Self {
-        let mut cluster = super::cluster::start().await;
-        let observer = Recovering::new(cluster.addresses[1]).await;
+        let format = if seed.is_multiple_of(2) { Format::Json } else { Format::MessagePack };
+        let mut cluster = super::cluster::start_with(|builder| match format {
+            Format::Json => builder,
+            Format::MessagePack => builder.parser(MessagePackParser),
+        })
+        .await;
+        for io in &cluster.servers {
+            io.on("question", async |Data((number,)): Data<(usize,)>, log: State<Log>| {
+                log.say(number);
+                Reply(number)
+            });
+        }
+        let wire = Wire { transports: TRANSPORTS[0], format };
+        let observer = Recovering::over(cluster.addresses[1], Some(wire)).await;
         let socket = cluster.programs[1].joined().await;
         socket.join("observers").await.expect("it may join");
         let mut test = Self {
             seed,
+            format,
             random: Random(seed),
             moves: Random(!seed),
             cluster,
@@ -92,6 +124,7 @@ impl Test {
             clients: vec![],
             observer,
             volatile: 0,
+            questions: (0, 0),
             has_link: true,
             open: vec![],
             recovered: 0,
@@ -100,14 +133,27 @@ impl Test {
         };
         for number in 0..CLIENTS {
             let server = number % 2;
-            let client = Recovering::new(test.cluster.addresses[server]).await;
+            let wire = test.wire();
+            let client = Recovering::over(test.cluster.addresses[server], wire).await;
             let session = test.begin_session(server, 0).await;
-            test.clients.push(Client { connection: Some(client), session, last_volatile: 0 });
+            test.clients.push(Client {
+                connection: Some(client),
+                session,
+                last_volatile: 0,
+                asked: VecDeque::new(),
+                awaited: VecDeque::new(),
+            });
         }
         // Without an event, the servers have no common place in the log.
         test.emit(0, To::All);
         test.settle();
         test
+    }
+
+    /// Returns how the next connection sends its packets.
+    fn wire(&mut self) -> Option<Wire> {
+        let transports = TRANSPORTS[self.random.below(TRANSPORTS.len())];
+        Some(Wire { transports, format: self.format })
     }
 
     async fn begin_session(&mut self, server: usize, after: usize) -> usize {
@@ -123,50 +169,6 @@ impl Test {
             received: vec![],
         });
         self.sessions.len() - 1
-    }
-
-    fn emit(&mut self, server: usize, to: To) {
-        self.time += 1;
-        let io = &self.cluster.servers[server];
-        let number = self.events.len();
-        match &to {
-            To::All => io.emit("event", number),
-            To::Room { room, except: None } => io.to([*room, "observers"]).emit("event", number),
-            To::Room { room, except: Some(except) } => {
-                io.to([*room, "observers"]).except(*except).emit("event", number);
-            }
-            To::Session(session) => {
-                let id = self.sessions[*session].socket.id();
-                io.to([id.as_str(), "observers"]).emit("event", number);
-            }
-        }
-        self.events.push(Event { to, server, sent: self.time, settled: usize::MAX });
-    }
-
-    fn emit_at_random(&mut self) {
-        let server = self.random.below(2);
-        let to = match self.random.below(4) {
-            0 => To::All,
-            1 => To::Session(self.clients[self.random.below(CLIENTS)].session),
-            _ => {
-                let (room, except) = (self.random.room(), self.random.room());
-                To::Room { room, except: (room != except).then_some(except) }
-            }
-        };
-        self.emit(server, to);
-    }
-
-    fn change_room(&mut self, client: usize, room: &'static str, joins: bool) {
-        self.time += 1;
-        let session = &mut self.sessions[self.clients[client].session];
-        assert!(session.socket.is_connected(), "seed {}", self.seed);
-        if joins {
-            drop(session.socket.join(room));
-        } else {
-            session.socket.leave(room);
-        }
-        let change = Change { at: self.time, server: session.server, is_in: joins };
-        session.rooms.entry(room).or_default().push(change);
     }
 
     /// Delivers everything.
@@ -201,23 +203,43 @@ impl Test {
         }
     }
 
-    /// Receives everything that was sent to the client before, and at most `limit` events before the rest is lost.
+    /// Receives everything that was sent to the client before, and answers the questions. After `limit` packets, the rest is
+    /// lost.
     async fn read(&mut self, client: usize, limit: usize) {
         let Self { clients, sessions, seed, .. } = self;
-        let Client { connection, session, last_volatile } = &mut clients[client];
+        let Client { connection, session, last_volatile, asked, awaited } = &mut clients[client];
         let client = connection.as_mut().expect("it is connected");
         client.send(r#"421["sync"]"#).await;
-        let mut count = 0;
+        let (mut count, mut answered) = (0, vec![]);
         loop {
             let packet = client.packet().await.unwrap_or_else(|| panic!("seed {seed}: a packet"));
             if packet == "431[]" {
-                return;
+                break;
             }
-            if count < limit {
+            count += 1;
+            if count > limit {
+                continue;
+            }
+            if let Some(answer) = packet.strip_prefix("43") {
+                let number = awaited.pop_front().unwrap_or_else(|| panic!("seed {seed}: {packet}"));
+                assert_eq!(answer, format!("{}[{number}]", question_id(number)), "seed {seed}");
+            } else if let Some(id) = packet.strip_prefix("42").and_then(|rest| rest.split('[').next())
+                && !id.is_empty()
+            {
+                let (number, answer) = asked.pop_front().unwrap_or_else(|| panic!("seed {seed}: {packet}"));
+                assert_eq!(packet, format!(r#"42{id}["question",{number}]"#), "seed {seed}");
+                client.send(&format!("43{id}[{number}]")).await;
+                answered.push((number, answer));
+            } else {
                 let event = client.event(&packet);
                 note(&event, &mut sessions[*session].received, last_volatile, *seed);
             }
-            count += 1;
+        }
+        for (number, answer) in answered {
+            assert_eq!(soon(answer).await, Ok(number), "seed {seed}");
+        }
+        if limit == usize::MAX {
+            assert!(asked.is_empty() && awaited.is_empty(), "seed {seed}: {asked:?} {awaited:?}");
         }
     }
 
@@ -230,7 +252,12 @@ impl Test {
         let is_noticed = self.random.one_in(2);
         let mut events = self.random.below(4);
         let began = self.time;
-        let mut former = self.clients[client].connection.take().expect("it is connected");
+        let wire = self.wire();
+        let Client { connection, asked, awaited, .. } = &mut self.clients[client];
+        let mut former = connection.take().expect("it is connected");
+        former.wire = wire;
+        awaited.clear();
+        let unanswered = std::mem::take(asked);
         if is_noticed {
             former = former.cut(address).await;
         }
@@ -263,11 +290,15 @@ impl Test {
             self.recovered += 1;
             self.recovered_elsewhere += usize::from(session.server != server);
             (session.socket, session.server) = (socket, server);
+            // A question is not repeated. Its connection has ended.
+            for (number, answer) in unanswered {
+                assert_eq!(soon(answer).await, Err(AckError::Disconnected), "seed {seed}: question {number}");
+            }
         } else {
             self.refused += 1;
             self.clients[client].session = self.begin_session(server, began).await;
         }
-        let Client { connection, session, last_volatile } = &mut self.clients[client];
+        let Client { connection, session, last_volatile, .. } = &mut self.clients[client];
         for event in &missed {
             note(event, &mut self.sessions[*session].received, last_volatile, seed);
         }
@@ -286,47 +317,6 @@ impl Test {
         for server in &self.cluster.attached {
             for _ in 0..self.moves.below(4) {
                 let _ = server.deliver_one();
-            }
-        }
-    }
-
-    async fn step(&mut self) {
-        match self.random.below(16) {
-            0..=2 => {
-                let (client, room) = (self.random.below(CLIENTS), self.random.room());
-                let changes: &[bool] = match self.random.below(6) {
-                    0..=2 => &[true],
-                    3 | 4 => &[false],
-                    _ => &[false, true],
-                };
-                changes.iter().for_each(|joins| self.change_room(client, room, *joins));
-            }
-            3..=9 => self.emit_at_random(),
-            10 => {
-                self.volatile += 1;
-                let io = self.cluster.servers[self.random.below(2)].volatile();
-                if self.random.one_in(2) {
-                    io.emit("volatile", (self.volatile, "text"));
-                } else {
-                    io.to(self.random.room()).emit("volatile", (self.volatile, "text"));
-                }
-            }
-            11 | 12 => {
-                let client = self.random.below(CLIENTS);
-                self.cut(client).await;
-            }
-            13 => {
-                let client = self.random.below(CLIENTS);
-                self.read(client, usize::MAX).await;
-            }
-            _ => self.settle(),
-        }
-        for _ in 0..self.random.below(3) {
-            let _ = self.cluster.bus.accept_one();
-        }
-        for server in 0..2 {
-            for _ in 0..self.random.below(3) {
-                let _ = self.cluster.attached[server].deliver_one();
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the sessions of the test have received, and what they had to receive.
 
-use super::model::{Gets, To};
+use super::model::{Event, Gets, To};
 use super::{CLIENTS, Test};
 
 impl Test {
@@ -18,6 +18,18 @@ impl Test {
         while log.last() != Some(&last) {
             note(&self.observer.next().await, &mut log, &mut 0, seed);
         }
+        // The server of a session without a gap had its link, so these events are in the log too.
+        let private = |event: &Event| matches!(event.to, To::SocketOf(_));
+        log.extend((0..=last).filter(|number| private(&self.events[*number])));
+        log.sort_unstable();
+        let lines = self.cluster.programs.iter_mut().flat_map(|program| program.lines.now());
+        let mut questions: Vec<usize> = lines.map(|line| line.parse().expect("a number")).collect();
+        questions.sort_unstable();
+        assert_eq!(
+            questions,
+            (0..self.questions.1).collect::<Vec<_>>(),
+            "seed {seed}: the servers' questions"
+        );
         for (index, session) in self.sessions.iter().enumerate() {
             let is_live = self.clients.iter().any(|client| client.session == index);
             for number in &session.received {

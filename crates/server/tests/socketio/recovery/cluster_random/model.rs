@@ -11,8 +11,14 @@ use tidewire_server::Socket;
 #[derive(Debug, Clone)]
 pub(super) enum To {
     All,
-    Room { room: &'static str, except: Option<&'static str> },
+    Room {
+        room: &'static str,
+        except: Option<&'static str>,
+    },
+    /// The room of its id.
     Session(usize),
+    /// Its socket alone, so the observer does not get the event.
+    SocketOf(usize),
 }
 
 #[derive(Debug)]
@@ -72,8 +78,8 @@ impl Session {
     pub(super) fn gets(&self, index: usize, event: &Event) -> Gets {
         let is_selected = match event.to {
             To::All => Gets::Yes,
-            To::Session(to) if to == index => Gets::Yes,
-            To::Session(_) => Gets::No,
+            To::Session(to) | To::SocketOf(to) if to == index => Gets::Yes,
+            To::Session(_) | To::SocketOf(_) => Gets::No,
             To::Room { room, except } => {
                 let excluded = except.map_or(Gets::No, |except| self.is_in(except, event));
                 match (self.is_in(room, event), excluded) {
