@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tidewire_adapter::cluster::LocalDelivery;
-use tidewire_adapter::testing::suite::Cluster;
+use tidewire_adapter::testing::suite::{self, Cluster};
 use tidewire_adapter::testing::{Loopback, Server, TestHost};
 use tidewire_adapter::{Adapter, Host, InMemoryAdapter, Time};
 
@@ -22,10 +22,15 @@ impl Cluster for InMemory {
     fn servers(&self) -> Servers {
         self.0.clone()
     }
+
+    fn recovers(&self) -> bool {
+        true
+    }
 }
 
 struct LoopbackCluster {
     bus: Loopback,
+    local_delivery: LocalDelivery,
     attached: Vec<Server>,
     servers: Servers,
 }
@@ -45,13 +50,17 @@ impl LoopbackCluster {
         bus.settle();
         // After this, the servers know that there are no others.
         bus.advance(Duration::from_secs(6));
-        Self { bus, attached, servers }
+        Self { bus, local_delivery, attached, servers }
     }
 }
 
 impl Cluster for LoopbackCluster {
     fn servers(&self) -> Servers {
         self.servers.clone()
+    }
+
+    fn recovers(&self) -> bool {
+        self.local_delivery == LocalDelivery::InLogOrder
     }
 
     fn settle(&self) {
@@ -98,4 +107,30 @@ mod in_log_order {
     use super::*;
 
     tidewire_adapter::adapter_suite!(LoopbackCluster::start(3, LocalDelivery::InLogOrder));
+}
+
+/// Says the contrary of what the adapters of a cluster do.
+struct Denying<C>(C);
+
+impl<C: Cluster> Cluster for Denying<C> {
+    fn servers(&self) -> Servers {
+        self.0.servers()
+    }
+
+    fn recovers(&self) -> bool {
+        !self.0.recovers()
+    }
+}
+
+#[test]
+#[should_panic(expected = "whether recovery is enabled")]
+fn an_adapter_that_promises_recovery_and_refuses_it_fails() {
+    let cluster = Denying(LoopbackCluster::start(2, LocalDelivery::AtOnce));
+    suite::a_session_gets_what_it_has_missed_in_the_order_of_the_log(&cluster);
+}
+
+#[test]
+#[should_panic(expected = "whether recovery is enabled")]
+fn an_adapter_that_denies_recovery_and_enables_it_fails() {
+    suite::a_session_gets_what_it_has_missed_in_the_order_of_the_log(&Denying(InMemory::start()));
 }

@@ -43,6 +43,7 @@ macro_rules! adapter_suite {
             the_responses_of_all_other_servers_arrive,
             a_server_that_leaves_is_missing_at_once,
             a_server_without_a_link_is_missing_at_once_and_back_later,
+            an_adapter_that_recovers_sessions_says_so_and_any_other_refuses,
             a_session_gets_what_it_has_missed_in_the_order_of_the_log,
             a_session_that_is_claimed_is_not_consumed_and_is_resumed_once,
             a_claim_ends_the_connection_that_still_has_the_session,
@@ -63,6 +64,10 @@ macro_rules! adapter_suite {
 pub trait Cluster {
     /// Returns the adapter and the namespace of each server. All servers know each other.
     fn servers(&self) -> Vec<(Arc<dyn Adapter>, Arc<TestHost>)>;
+
+    /// Returns whether the adapters support connection state recovery. If they do, they must pass the tests of it. If they do
+    /// not, [`Adapter::enable_recovery`] must return `false`.
+    fn recovers(&self) -> bool;
 
     /// Waits until every message has arrived. Default: there are none.
     fn settle(&self) {}
@@ -161,14 +166,12 @@ impl<'c> RecoveryTest<'c> {
     /// Returns `None` if the adapters do not support recovery.
     fn new(cluster: &'c dyn Cluster) -> Option<Self> {
         let servers = cluster.servers();
-        let enables = |(adapter, host): &(Arc<dyn Adapter>, Arc<TestHost>)| {
-            let host = Arc::downgrade(host);
-            adapter.enable_recovery(RecoveryOptions::new([7; 8]), host as Weak<dyn Host>)
-        };
-        // All of them, or none.
-        let enabled = servers.iter().filter(|server| enables(server)).count();
-        assert!([0, servers.len()].contains(&enabled));
-        (enabled > 0).then_some(Self { cluster, servers })
+        for (adapter, host) in &servers {
+            let host = Arc::downgrade(host) as Weak<dyn Host>;
+            let is_enabled = adapter.enable_recovery(RecoveryOptions::new([7; 8]), host);
+            assert_eq!(is_enabled, cluster.recovers(), "whether recovery is enabled");
+        }
+        cluster.recovers().then_some(Self { cluster, servers })
     }
 
     fn adapter(&self) -> &dyn Adapter {
@@ -569,6 +572,28 @@ mod cases {
         cluster.settle();
         assert_eq!(collected.acks(), ["2"]);
         assert!(!collected.is_open());
+    }
+
+    pub fn an_adapter_that_recovers_sessions_says_so_and_any_other_refuses(cluster: &dyn Cluster) {
+        let servers = cluster.servers();
+        assert!(servers.iter().all(|(adapter, _)| adapter.recovery().is_none()), "not enabled yet");
+        let test = RecoveryTest::new(cluster);
+        let probe = Probe::new(id(1));
+        match &test {
+            Some(test) => test.recovery().begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>),
+            None => servers[0].0.insert(Arc::clone(&probe) as Arc<dyn LocalSocket>),
+        }
+        for (adapter, _) in &servers {
+            assert_eq!(adapter.recovery().is_some(), cluster.recovers());
+            adapter.broadcast(&event("x"), &BroadcastOptions::new());
+        }
+        cluster.settle();
+        let (names, offset) = RecoveryTest::received(&probe);
+        assert_eq!(names.len(), servers.len(), "events arrive in both cases");
+        let Some(test) = test else { return };
+        test.suspend(&probe);
+        let session = test.claim("pid", offset.as_deref()).expect("the session is kept");
+        assert_eq!(test.resume(session, &Probe::new(id(1))), Ok(0));
     }
 
     pub fn a_session_gets_what_it_has_missed_in_the_order_of_the_log(cluster: &dyn Cluster) {
