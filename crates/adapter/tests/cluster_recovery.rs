@@ -462,3 +462,41 @@ fn a_client_does_not_wait_for_a_server_that_leaves() {
     assert_eq!(result(&claim), Some(Err(ClaimError::ServerUnavailable)));
     assert_eq!(cluster.nodes[0].host.take_links(), []);
 }
+
+#[test]
+fn a_claimed_session_is_not_resumed_without_a_link() {
+    let cluster = Cluster::start_with_recovery(2, |_| {});
+    cluster.suspend(0, "pid");
+    let claim = cluster.claim(0, "pid");
+    let session = claim.lock().expect("nothing panics").take().expect("a result").expect("it is kept");
+    cluster.nodes[0].server.cut();
+    let socket = Probe::new(id(100));
+    let resumed = Arc::new(Mutex::new(None));
+    let then = Arc::clone(&resumed);
+    let then = move |result: Result<usize, ClaimError>| *then.lock().expect("nothing panics") = Some(result);
+    let now = cluster.nodes[0].server.now();
+    let socket_of_session = Arc::clone(&socket) as Arc<dyn LocalSocket>;
+    cluster.nodes[0].recovery().resume(session, socket_of_session, now, Box::new(then));
+    assert_eq!(*resumed.lock().expect("nothing panics"), Some(Err(ClaimError::Gap)));
+    cluster.nodes[0].emit("for others");
+    assert_eq!((socket.texts().len(), socket.generation()), (0, 0), "it was not added");
+}
+
+#[test]
+fn sessions_on_their_way_to_other_servers_have_a_limit() {
+    let cluster = Cluster::start_with_recovery(3, |options| options.max_claims = 1);
+    for (number, pid) in [(100, "first"), (101, "second")] {
+        let (recovery, probe) = (cluster.nodes[0].recovery(), Probe::new(id(number)));
+        recovery.begin(pid, Arc::clone(&probe) as Arc<dyn LocalSocket>);
+        recovery.suspend(&*probe, probe.generation(), cluster.nodes[0].server.now());
+    }
+    let claims = [(1, "first"), (2, "second")].map(|(node, pid)| cluster.claim(node, pid));
+    cluster.bus.settle();
+    // Each of them is asked for and handed over in turn. The second one asks while the first is not acknowledged.
+    let results = claims.each_ref().map(result);
+    assert_eq!(results, [Some(Ok(())), Some(Err(ClaimError::UnknownSession))]);
+    assert_eq!(cluster.kept(), [1, 1, 0], "the second one stays");
+    let again = cluster.claim(2, "second");
+    cluster.bus.settle();
+    assert_eq!(result(&again), Some(Ok(())));
+}

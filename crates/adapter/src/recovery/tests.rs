@@ -4,6 +4,7 @@ mod limits;
 mod missed;
 mod private_events;
 mod quiet_clients;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 

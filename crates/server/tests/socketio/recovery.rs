@@ -7,4 +7,5 @@ mod connection;
 mod message_pack;
 mod node_faults;
 mod observers;
+mod refusals;
 mod sessions;
