@@ -25,7 +25,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// A Socket.IO or Engine.IO client that sends and receives literal packets.
-struct Client(WebSocketStream<TcpStream>);
+pub(crate) struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
     /// Connects to `/`. Returns the client and its socket id.
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// Opens an Engine.IO session.
-    async fn open(address: SocketAddr, path: &str) -> Self {
+    pub(crate) async fn open(address: SocketAddr, path: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("it listens");
         let url = format!("ws://localhost{path}?EIO=4&transport=websocket");
         let (stream, _) = soon(tokio_tungstenite::client_async(url, stream)).await.expect("a handshake");
@@ -47,11 +47,11 @@ impl Client {
         client
     }
 
-    async fn send(&mut self, packet: &str) {
+    pub(crate) async fn send(&mut self, packet: &str) {
         soon(self.0.send(Message::text(packet))).await.expect("sent");
     }
 
-    async fn recv(&mut self) -> String {
+    pub(crate) async fn recv(&mut self) -> String {
         let message = soon(self.0.next()).await.expect("a message").expect("no error");
         message.into_text().expect("text").to_string()
     }

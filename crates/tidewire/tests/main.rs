@@ -19,3 +19,5 @@ mod recovery;
 mod relay;
 #[cfg(all(feature = "server", feature = "tls", feature = "ws"))]
 mod tls;
+#[cfg(all(feature = "client", feature = "engineio", feature = "server"))]
+mod two_servers;

@@ -17,7 +17,10 @@ use crate::request::MissingReason;
 /// - calls [`ClusterAdapter::handle_timeout`] at the time that [`ClusterAdapter::poll_timeout`] returns;
 /// - reports with [`ClusterAdapter::handle_link`] when it loses its link to the bus, and when it has it back.
 ///
-/// All times are those of the server's clock, which [`start`](Self::start) and each [`Request`](crate::Request) read.
+/// All times are those of the server's clock, which [`start`](Self::start) and each [`Request`](crate::Request) read. It does not
+/// stand still, so a driver may add the time that has passed since `start`.
+///
+/// `examples/two_servers.rs` in the repository is a whole driver.
 pub trait Bus: Send + Sync {
     /// Starts the driver. It keeps `adapter` to pass messages to it.
     fn start(&self, adapter: Weak<ClusterAdapter>, now: Time);
