@@ -240,6 +240,9 @@ impl Recovery for InMemoryAdapter {
                 return then(Err(error));
             }
         };
+        // From the decision to the last room, the order of the log stands still: an event has its offset either before, and is
+        // one of the missed, or after, and finds the socket in its rooms. What is not logged reads the index, which changes
+        // once, and after the socket was accepted.
         let waker = socket.accept(&missed, generation);
         let id = socket.id().clone();
         // The session already knows these rooms, and since when.
