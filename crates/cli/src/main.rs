@@ -28,5 +28,11 @@ fn main() -> ExitCode {
 fn run(arguments: Cli) -> anyhow::Result<()> {
     let _log = log::init(&arguments.log)?;
     let Command::Serve(serve) = arguments.command.unwrap_or(Command::Serve(arguments.serve));
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(serve))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // A thread's queue holds 256 tasks. If several hundred connections are busy, more events at once make it overflow,
+        // and some connections then wait much longer than others: docs/deployment.md, "Fairness under full load".
+        .max_io_events_per_tick(32)
+        .build()?
+        .block_on(serve::run(serve))
 }
