@@ -250,6 +250,32 @@ impl Builder {
         self.connector(|connector| connector.proxy(proxy))
     }
 
+    /// Calls `dial` for each stream to the server, instead of connecting over TCP: for a Unix socket, a tunnel, or a
+    /// server in the same process. A connection needs several streams, one for each concurrent HTTP request and one for
+    /// the WebSocket. With an `https` URL, the TLS handshake takes place on each stream. A [`proxy`](Self::proxy) is not
+    /// used. Not available in browsers.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use tidewire_client::Client;
+    /// use tokio::net::UnixStream;
+    ///
+    /// // The URL sets the `Host` header and the namespace.
+    /// let builder =
+    ///     Client::builder("http://localhost/chat").dial_with(|| UnixStream::connect("/run/server.sock"));
+    /// # drop(builder);
+    /// # }
+    /// ```
+    #[cfg(not(target_family = "wasm"))]
+    pub fn dial_with<F, Fut, S>(self, dial: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = std::io::Result<S>> + Send + 'static,
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    {
+        self.connector(|connector| connector.dial_with(dial))
+    }
+
     /// Sets the options of permessage-deflate, which the WebSocket transport offers, or `None` to offer nothing. Default:
     /// as in JavaScript, it is offered, and messages of at least 1,024 bytes are compressed if the server accepts.
     /// [`Connector::per_message_deflate`] has the details. Not available in browsers, which always offer it.

@@ -9,12 +9,15 @@ mod memory;
 mod polling;
 mod websocket;
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 
 use engineio_proto::Transport;
 use http::header::{COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use net::{Dialer, MemoryBudget, Proxy, Target};
+use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{DeflateOptions, WebSocketUri};
 
 use crate::connector::{Connector, Options};
@@ -55,6 +58,33 @@ impl Connector {
     /// Only native clients have this setting: a browser uses its own proxy.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         Arc::make_mut(&mut self.0).platform.dialer.proxy(proxy);
+        self
+    }
+
+    /// Calls `dial` for each stream to the server, instead of connecting over TCP: for a Unix socket, a tunnel, or a
+    /// server in the same process. A session needs several streams, one for each concurrent HTTP request and one for the
+    /// WebSocket. With an `https` URL, the TLS handshake takes place on each stream. A [`proxy`](Self::proxy) is not used.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use tidewire_engineio_client::Connector;
+    /// use tokio::net::UnixStream;
+    ///
+    /// // The URL sets the `Host` header.
+    /// let connector =
+    ///     Connector::new("http://localhost").dial_with(|| UnixStream::connect("/run/server.sock"));
+    /// # let _ = connector;
+    /// # }
+    /// ```
+    ///
+    /// Only native clients have this setting.
+    pub fn dial_with<F, Fut, S>(mut self, dial: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Arc::make_mut(&mut self.0).platform.dialer.dial_with(dial);
         self
     }
 

@@ -1,8 +1,14 @@
 //! Opens a client's byte stream to a host and a port: over TCP, optionally through a proxy and with TLS.
 
+mod custom;
 mod error;
 mod happy_eyeballs;
 mod proxy;
+
+use std::future::Future;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use error::{DialError, ProxyError};
 pub use proxy::{InvalidProxy, Proxy};
@@ -11,11 +17,14 @@ use crate::io::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
 use crate::tls::TlsError;
+use custom::CustomDial;
 
 /// Opens byte streams to servers, directly or through a proxy, with or without TLS.
 #[derive(Debug, Clone, Default)]
 pub struct Dialer {
     proxy: Option<Proxy>,
+    /// Replaces TCP and the proxy.
+    custom: Option<CustomDial>,
     #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
 }
@@ -43,6 +52,17 @@ impl Dialer {
         self.proxy = Some(proxy);
     }
 
+    /// Calls `dial` for each stream, instead of connecting over TCP. A proxy is not used then. If the target uses TLS, the
+    /// handshake takes place on the stream.
+    pub fn dial_with<F, Fut, S>(&mut self, dial: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.custom = Some(CustomDial::new(dial));
+    }
+
     /// Uses this TLS configuration instead of [`ClientTls::system`].
     #[cfg(feature = "tls")]
     pub fn tls(&mut self, tls: ClientTls) {
@@ -55,13 +75,20 @@ impl Dialer {
     /// Cancel safe: dropping the future closes every connection that it has opened.
     ///
     /// # Errors
-    /// Returns which step failed: name resolution, TCP, the proxy or TLS.
+    /// Returns which step failed: name resolution, TCP, the proxy, TLS, or the function of [`dial_with`](Self::dial_with).
     pub async fn dial(&self, target: Target<'_>) -> Result<Stream, DialError> {
-        let stream = match self.proxy.as_ref().and_then(|proxy| proxy.intercept(target)) {
-            Some(hop) => self.tunnel(&hop).await?,
-            None => Stream::Tcp(happy_eyeballs::connect(target.host, target.port).await?),
+        let stream = match &self.custom {
+            Some(custom) => custom.dial().await.map_err(DialError::Custom)?,
+            None => self.dial_tcp(target).await?,
         };
         if target.secure { Ok(self.connect_tls(stream, target.host).await?) } else { Ok(stream) }
+    }
+
+    async fn dial_tcp(&self, target: Target<'_>) -> Result<Stream, DialError> {
+        match self.proxy.as_ref().and_then(|proxy| proxy.intercept(target)) {
+            Some(hop) => self.tunnel(&hop).await,
+            None => Ok(Stream::Tcp(happy_eyeballs::connect(target.host, target.port).await?)),
+        }
     }
 
     /// Performs the TLS handshake on `stream`, which is already connected to `host`.

@@ -37,6 +37,9 @@ pub enum DialError {
         /// The reason.
         error: ProxyError,
     },
+    /// The function of [`Dialer::dial_with`](crate::Dialer::dial_with) failed.
+    #[error("cannot open a stream to the server: {}", ErrorChain(.0))]
+    Custom(io::Error),
     /// The TLS handshake failed, or TLS is not configured correctly.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -87,6 +90,7 @@ mod tests {
                 DialError::Connect { address: ([127, 0, 0, 1], 80).into(), error: io() },
                 "cannot connect to 127.0.0.1:80: outer: inner",
             ),
+            (DialError::Custom(io()), "cannot open a stream to the server: outer: inner"),
             (
                 DialError::Tls(TlsError::SystemRoots(io().into())),
                 "the system's root certificates cannot be loaded: outer: inner",

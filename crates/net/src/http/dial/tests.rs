@@ -65,7 +65,7 @@ async fn an_error_names_the_host_or_address_that_failed() {
     };
     let refused = soon(Dialer::new().dial(target("127.0.0.1", port))).await.unwrap_err();
     let DialError::Connect { address, error } = &refused else { panic!("{refused:?}") };
-    assert_eq!((address.port(), error.kind()), (port, std::io::ErrorKind::ConnectionRefused));
+    assert_eq!((address.port(), error.kind()), (port, io::ErrorKind::ConnectionRefused));
     assert!(refused.to_string().contains(&format!("127.0.0.1:{port}")), "{refused}");
 
     // A label has at most 63 characters, so the resolver fails without a query.
@@ -123,6 +123,26 @@ async fn the_error_of_a_proxy_names_the_proxy_and_the_reason() {
         panic!("{nobody:?}")
     };
     assert!(matches!(**cause, DialError::Connect { .. }), "{cause:?}");
+}
+
+#[tokio::test]
+async fn a_function_of_the_program_replaces_tcp_and_the_proxy() {
+    let (client, mut server) = tokio::io::duplex(64);
+    let only = std::sync::Mutex::new(Some(client));
+    let mut dialer = Dialer::new();
+    dialer.proxy(Proxy::new("http://127.0.0.1:1").expect("a URL"));
+    dialer.dial_with(move || {
+        let stream = only.lock().expect("no panic").take();
+        async move { stream.ok_or_else(|| io::Error::other("no more streams")) }
+    });
+    let mut stream = soon(dialer.dial(target("example.com", 80))).await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    let mut received = [0; 5];
+    soon(server.read_exact(&mut received)).await.unwrap();
+    assert_eq!(&received, b"hello");
+
+    let failed = soon(dialer.dial(target("example.com", 80))).await.unwrap_err();
+    assert_eq!(failed.to_string(), "cannot open a stream to the server: no more streams");
 }
 
 #[cfg(not(feature = "tls"))]
