@@ -24,6 +24,7 @@
 //! | [`client`] | a Socket.IO client |
 //! | [`engineio`] | Engine.IO without Socket.IO: a server of messages over long-polling and WebSocket |
 //! | [`ws`] | WebSocket without Socket.IO, client and server |
+//! | `testing` | clients in the process of the server, for tests; with the feature `testing` |
 //!
 //! The root exports [`Server`], [`Client`] and the types that handlers use on both sides (server and client). Types of one side
 //! (its `Socket`, `Auth`, `ConnectError`) are in the module of that side. This crate only re-exports other crates, for
@@ -38,6 +39,7 @@
 //! | `engineio` | yes | [`engineio`] |
 //! | `ws` | yes | [`ws`] |
 //! | `tls` | yes | `wss` and `https`, with rustls and its `ring` crypto provider |
+//! | `testing` | no | `testing`, for the `dev-dependencies` of a program |
 //! | `axum` | no | `ws::Upgrade` as an axum extractor |
 
 #[cfg(feature = "server")]
@@ -80,4 +82,10 @@ pub mod engineio {
 #[cfg(feature = "ws")]
 pub mod ws {
     pub use ws::*;
+}
+
+/// Tests of Socket.IO and WebSocket servers in one process, without a port.
+#[cfg(feature = "testing")]
+pub mod testing {
+    pub use testing::*;
 }

@@ -103,6 +103,11 @@ pub(super) const BANS: &[Ban] = &[
         because: "an adapter carries messages between servers and does not depend on the server crates",
     },
     Ban {
+        crates: &["testing"],
+        imports: &["*-proto", "adapter", "engineio", "engineio-client", "handlers", "mio", "net", "socket2"],
+        because: "test clients are the real clients on a stream in memory, and know no protocol",
+    },
+    Ban {
         crates: &["cli"],
         imports: &[
             "*-proto",
