@@ -3,6 +3,8 @@
 //! GitHub shows the hidden lines (`# `) of a block, so the documents have none. This script adds the code that a
 //! fragment needs: it imports the names of `src/<document>.rs`, and puts the fragment into an async function that has
 //! the document's parameters and allows `?`.
+//!
+//! A block with a `#[tokio::test]` becomes a module of `tests/documents.rs`, which runs it.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -26,6 +28,7 @@ const PARAMETERS: [(&str, &str); 8] = [
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let tests = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));
+    let mut run = String::new();
     let mut documents = vec![root.join("README.md")];
     println!("cargo::rerun-if-changed={}", root.join("docs").display());
     for entry in fs::read_dir(root.join("docs")).expect("docs/ is readable") {
@@ -47,11 +50,23 @@ fn main() {
             });
         let test = doc_test(&text, &name.to_lowercase().replace('-', "_"), parameters);
         fs::write(tests.join(format!("{name}.md")), test).expect("OUT_DIR is writable");
+        run.extend(test_modules(&text, &name.to_lowercase().replace('-', "_")));
     }
+    fs::write(tests.join("tests.rs"), run).expect("OUT_DIR is writable");
     let page = root.join("web/pages/src/home/snippets.ts");
     println!("cargo::rerun-if-changed={}", page.display());
     let text = fs::read_to_string(&page).expect("the page's programs are readable");
     fs::write(tests.join("home-page.md"), programs_of_the_page(&text)).expect("OUT_DIR is writable");
+}
+
+/// Marks the blocks that are run.
+const TEST: &str = "#[tokio::test";
+
+/// Returns the Rust blocks of a document that contain tests, each as a module.
+fn test_modules(document: &str, name: &str) -> Vec<String> {
+    let blocks = document.split("\n```rust\n").skip(1).filter_map(|rest| rest.split("\n```\n").next());
+    let tests = blocks.filter(|block| block.contains(TEST)).enumerate();
+    tests.map(|(number, block)| format!("mod {name}_{number} {{\n{block}\n}}\n")).collect()
 }
 
 /// Returns the Rust programs in a TypeScript file as doc tests. Each is a template string that begins with `use`. What the
@@ -78,9 +93,9 @@ fn doc_test(document: &str, module: &str, parameters: &str) -> String {
         test.push(String::new());
         let Some(language) = line.strip_prefix("```") else { continue };
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-        if language != "rust" {
+        if language != "rust" || block.iter().any(|line| line.starts_with(TEST)) {
             assert!(
-                !language.starts_with("rust"),
+                language == "rust" || !language.starts_with("rust"),
                 "{module}, line {}: write `rust` without attributes",
                 test.len()
             );

@@ -1,5 +1,5 @@
 //! The Rust blocks of `README.md` and `docs/` as doc tests, which `build.rs` makes, and the programs of the binary's home
-//! page. They are compiled and not run.
+//! page. They are compiled and not run, except the tests in the documents, which `tests/documents.rs` runs.
 //!
 //! Each document has a module here. It contains the names that the document's fragments use without defining them, as
 //! the reader's own program would. Blocks that are whole programs use nothing from it.
