@@ -4,11 +4,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::extract::Request;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tower::ServiceExt;
 
 use crate::chat;
 
@@ -28,15 +30,6 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 pub(crate) struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
-    /// Connects to `/`. Returns the client and its socket id.
-    async fn join(address: SocketAddr) -> (Self, String) {
-        let mut client = Self::open(address, "/socket.io/").await;
-        client.send("40").await;
-        let reply = client.recv().await;
-        let id = reply.strip_prefix("40{\"sid\":\"").and_then(|rest| rest.get(..20)).expect(&reply);
-        (client, id.to_owned())
-    }
-
     /// Opens an Engine.IO session.
     pub(crate) async fn open(address: SocketAddr, path: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("it listens");
@@ -58,37 +51,33 @@ impl Client {
 }
 
 #[tokio::test]
-async fn the_chat_example_announces_joins_and_echoes_messages() {
+async fn the_chat_example_announces_joins_and_echoes_messages() -> Result<(), testing::Error> {
     let io = chat::chat();
-    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    tokio::spawn(async move { io.serve(listener, std::future::pending()).await });
-    let (mut ann, ann_id) = Client::join(address).await;
-    let (mut bob, bob_id) = Client::join(address).await;
-    ann.send(r#"42["join-room","general"]"#).await;
-    assert_eq!(ann.recv().await, format!(r#"42["notification","{ann_id} joined general"]"#));
-    bob.send(r#"42["join-room","general"]"#).await;
+    let mut ann = testing::connect(&io).await.expect("everyone may connect");
+    let mut bob = testing::connect(&io).await.expect("everyone may connect");
+    ann.emit("join-room", "general").await?;
+    assert_eq!(ann.recv::<String>("notification").await?, format!("{} joined general", ann.id()));
+    bob.emit("join-room", "general").await?;
+    let joined = format!("{} joined general", bob.id());
     for client in [&mut ann, &mut bob] {
-        assert_eq!(client.recv().await, format!(r#"42["notification","{bob_id} joined general"]"#));
+        assert_eq!(client.recv::<String>("notification").await?, joined);
     }
-    bob.send(r#"42["message","hello"]"#).await;
-    assert_eq!(bob.recv().await, r#"42["message","Echo: hello"]"#);
+    bob.emit("message", "hello").await?;
+    assert_eq!(bob.recv::<String>("message").await?, "Echo: hello");
+    ann.expect_nothing().await
 }
 
 #[tokio::test]
-async fn the_axum_example_serves_events_and_requests_on_one_port() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    tokio::spawn(async move { axum::serve(listener, axum_example::router(&axum_example::server())).await });
-    let (mut client, _) = Client::join(address).await;
-    client.send(r#"420["greet","Ann"]"#).await;
-    assert_eq!(client.recv().await, r#"430["Hello, Ann!"]"#);
+async fn the_axum_example_serves_events_and_requests_with_one_router() {
+    let io = axum_example::server();
+    let router = axum_example::router(&io);
+    let mut client =
+        testing::Client::builder(&io).service(router.clone()).connect().await.expect("connected");
+    assert_eq!(client.emit_with_ack::<String>("greet", "Ann").await.expect("a reply"), "Hello, Ann!");
 
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.expect("sent");
-    let mut response = String::new();
-    soon(stream.read_to_string(&mut response)).await.expect("a response");
-    assert!(response.ends_with("\r\n\r\nSocket.IO is at /socket.io/\n"), "{response}");
+    let response = router.oneshot(Request::new(Body::empty())).await.expect("a response");
+    let body = axum::body::to_bytes(response.into_body(), 1_000).await.expect("a body");
+    assert_eq!(body, "Socket.IO is at /socket.io/\n");
 }
 
 #[tokio::test]
