@@ -14,7 +14,9 @@ use serde::de::{self, Deserialize, DeserializeOwned, IgnoredAny, SeqAccess};
 use self::elements::Elements;
 pub use self::raw_json::RawJson;
 use crate::argument_shape::{ArgumentShape, argument_shape};
-use crate::error::ArgumentsError;
+use crate::error::{ArgumentsError, DecodeError};
+use crate::packet::{Packet, PacketType};
+use crate::parser::IncomingPacket;
 
 /// The arguments of an event or an acknowledgement. They are valid JSON that has not been deserialized yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,28 @@ impl<'a> Arguments<'a> {
             is_truncated: false,
             has_offset: false,
             attachments: Vec::new(),
+        }
+    }
+
+    /// Creates arguments from JSON text, the list of all arguments. It may come from a peer. The objects
+    /// `{"_placeholder":true,"num":N}` in it stand for the attachments. If there are none, such objects have no special
+    /// meaning.
+    ///
+    /// ```
+    /// use tidewire_socketio_proto::Arguments;
+    ///
+    /// let arguments = Arguments::from_json(r#"["hello",2]"#, vec![])?;
+    /// assert_eq!(arguments.deserialize::<(String, u32)>()?, ("hello".to_owned(), 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if the text is not a list of JSON, or if the placeholders and the attachments do not fit each other.
+    pub fn from_json(json: impl Into<Cow<'a, str>>, attachments: Vec<Bytes>) -> Result<Self, DecodeError> {
+        let packet = IncomingPacket::new(PacketType::Ack, "/").with_id(0).with_json(json, attachments);
+        match Packet::from_incoming(packet)? {
+            Packet::Ack { arguments, .. } => Ok(arguments),
+            _ => Err(DecodeError::InvalidPayload(PacketType::Ack)),
         }
     }
 

@@ -17,10 +17,11 @@ use serde::Serialize;
 
 use crate::argument_shape::{ArgumentShape, argument_shape};
 use crate::arguments::RawJson;
-use crate::error::EncodeError;
+use crate::error::{DecodeError, EncodeError};
 use crate::json_string::write_json_string;
 use crate::number::write_integer;
-use crate::packet::{PacketType, reserved_event};
+use crate::packet::{Packet, PacketType, reserved_event};
+use crate::parser::IncomingPacket;
 use crate::serializer::write_value;
 
 /// Encodes an event. With `ack`, the event requests an acknowledgement with this id.
@@ -72,6 +73,47 @@ pub fn event<'e, T: Serialize + ?Sized>(
         }
     }
     Ok(finish(encoder, PacketType::Event, PacketType::BinaryEvent))
+}
+
+/// Encodes an event that is JSON already: the list of its name and its arguments, as
+/// [`EncodedEvent::json`](crate::EncodedEvent::json) returns it. It may come from a peer. The objects
+/// `{"_placeholder":true,"num":N}` in it stand for the attachments.
+///
+/// ```
+/// use bytes::Bytes;
+/// use engineio_proto::MessageEncoder;
+/// use tidewire_socketio_proto::{EncodedEvent, encode};
+///
+/// let mut encoder = MessageEncoder::new();
+/// let image = EncodedEvent::encode(&mut encoder, "/", None, "image", &Bytes::from_static(&[7]))?;
+/// let relayed = encode::json_event(&mut encoder, "/", image.json(), image.attachments().to_vec())?;
+/// assert_eq!(relayed.text(), image.message().text());
+/// assert!(encode::json_event(&mut encoder, "/", r#"["connect"]"#, vec![]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Returns an error if the text is not the JSON of an event, if the name is reserved, or if the placeholders and the
+/// attachments do not fit each other.
+pub fn json_event<'e>(
+    encoder: &'e mut MessageEncoder,
+    namespace: &str,
+    json: &str,
+    attachments: Vec<Bytes>,
+) -> Result<EncodedMessage<'e>, DecodeError> {
+    let packet = IncomingPacket::new(PacketType::Event, namespace).with_json(json, attachments);
+    let Packet::Event { event, .. } = Packet::from_incoming(packet)? else {
+        return Err(DecodeError::InvalidPayload(PacketType::Event));
+    };
+    let arguments = event.arguments();
+    let payload = arguments.payload().trim_ascii();
+    let elements = payload.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(payload);
+    let trimmed = elements.trim_ascii();
+    if trimmed.len() == elements.len() {
+        return Ok(raw_event(encoder, namespace, None, payload, arguments.attachments()));
+    }
+    // Other code finds the name and the last argument at the brackets.
+    Ok(raw_event(encoder, namespace, None, &format!("[{trimmed}]"), arguments.attachments()))
 }
 
 /// Encodes an event whose name and arguments are JSON already. The placeholders in `json` are numbered in the order of

@@ -77,7 +77,7 @@ mod header;
 mod json_string;
 mod json_unescape;
 mod limits;
-mod message_pack;
+pub mod message_pack;
 mod number;
 mod packet;
 pub mod parser;

@@ -4,6 +4,27 @@
 /// ECMA-262 §21.4.1.1.
 const MAX_TIME: i64 = 8_640_000_000_000_000;
 
+/// The extension type of a time in the MessagePack specification.
+pub(super) const TIMESTAMP: i8 = -1;
+
+/// Reads a time of the MessagePack specification, in milliseconds since 1970. `None` if it has another length than those
+/// of the specification, or if no `Date` is that far away.
+pub(super) fn read_timestamp(data: &[u8]) -> Option<i64> {
+    let (seconds, nanoseconds) = match data.len() {
+        4 => (i64::from(u32::from_be_bytes(data.try_into().ok()?)), 0),
+        8 => {
+            let both = u64::from_be_bytes(data.try_into().ok()?);
+            ((both & ((1 << 34) - 1)) as i64, (both >> 34) as u32)
+        }
+        12 => {
+            let (nanoseconds, seconds) = data.split_first_chunk()?;
+            (i64::from_be_bytes(seconds.try_into().ok()?), u32::from_be_bytes(*nanoseconds))
+        }
+        _ => return None,
+    };
+    seconds.checked_mul(1000)?.checked_add(i64::from(nanoseconds / 1_000_000))
+}
+
 /// Returns the text of a date, such as `2000-06-13T00:00:00.000Z`, or `None` if a `Date` cannot hold it.
 ///
 /// Libraries for dates either end at the year 9999, or bring a calendar with time zones. This needs only the days.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::Dialect;
 use super::date;
 use super::error::MessagePackError;
 use super::reader::{Reader, Token};
@@ -70,13 +71,27 @@ pub(super) fn decode_packet(message: &[u8]) -> Result<IncomingPacket<'static>, M
             // The payloads of the other packets have no attachments in this library.
             _ => Binary::Numbers,
         };
-        let mut converter = Converter::new(binary, message.len());
+        let mut converter = Converter::new(binary, Dialect::Notepack2, message.len());
         if converter.value(&mut data)? {
             let (text, attachments) = converter.finish()?;
             packet = packet.with_json(text, attachments);
         }
     }
     Ok(packet)
+}
+
+/// Reads a message that is one value.
+pub(super) fn decode_value(
+    message: &[u8],
+    dialect: Dialect,
+) -> Result<(String, Vec<Bytes>), MessagePackError> {
+    let mut reader = Reader::new(message);
+    let mut converter = Converter::new(Binary::Attachments, dialect, message.len());
+    if !converter.value(&mut reader)? {
+        converter.text.extend_from_slice(b"null");
+    }
+    reader.finish()?;
+    converter.finish()
 }
 
 /// Reads a member that has no other values in it. If it is a list or a map, it is skipped, and the packet is rejected
@@ -117,6 +132,7 @@ struct Converter {
     text: Vec<u8>,
     attachments: Vec<Bytes>,
     binary: Binary,
+    dialect: Dialect,
     memory_limit: usize,
     open: Vec<Open>,
     /// Whether the key `_placeholder` occurs.
@@ -124,12 +140,13 @@ struct Converter {
 }
 
 impl Converter {
-    fn new(binary: Binary, message_len: usize) -> Self {
+    fn new(binary: Binary, dialect: Dialect, message_len: usize) -> Self {
         Self {
             // Most texts need a few bytes more than the message.
             text: Vec::with_capacity(message_len.min(MIN_MEMORY_LIMIT) + 16),
             attachments: Vec::new(),
             binary,
+            dialect,
             memory_limit: message_len.saturating_mul(MAX_MEMORY_PER_BYTE).max(MIN_MEMORY_LIMIT),
             open: Vec::new(),
             has_placeholder_key: false,
@@ -212,11 +229,15 @@ impl Converter {
             Token::Float(value) => write_float(&mut self.text, value),
             Token::Text(text) => write_json_string(&mut self.text, &String::from_utf8_lossy(text)),
             Token::Bytes(bytes) => self.write_binary(bytes),
-            Token::Date(milliseconds) => match date::to_json(milliseconds) {
-                Some(text) => write_json_string(&mut self.text, &text),
-                None => self.text.extend_from_slice(b"null"),
-            },
+            Token::Date(milliseconds) => self.write_date(milliseconds),
             Token::Extension(kind, data) => {
+                if kind == date::TIMESTAMP
+                    && self.dialect.has_timestamps()
+                    && let Some(milliseconds) = date::read_timestamp(data)
+                {
+                    self.write_date(milliseconds);
+                    return Ok(());
+                }
                 self.text.push(b'[');
                 write_integer(&mut self.text, kind);
                 self.text.push(b',');
@@ -227,6 +248,13 @@ impl Converter {
             Token::Map(left) => self.open(Open::Map { left }, b'{')?,
         }
         Ok(())
+    }
+
+    fn write_date(&mut self, milliseconds: i64) {
+        match date::to_json(milliseconds) {
+            Some(text) => write_json_string(&mut self.text, &text),
+            None => self.text.extend_from_slice(b"null"),
+        }
     }
 
     fn open(&mut self, open: Open, bracket: u8) -> Result<(), MessagePackError> {

@@ -8,6 +8,7 @@ use rmp::encode::{
     write_sint, write_str_len, write_uint,
 };
 
+use super::Dialect;
 use crate::error::EncodeError;
 use crate::json_unescape::unescape;
 use crate::packet::PacketType;
@@ -15,17 +16,29 @@ use crate::parser::OutgoingPacket;
 use crate::placeholder::{NUM_KEY, PLACEHOLDER_KEY};
 use crate::scan::{ScanError, ScanObserver, scan_value_prefix};
 
-/// Appends a packet. Its members have the order in which Node's server has them.
-pub(super) fn encode_packet(packet: &OutgoingPacket<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    // In MessagePack a length has 32 bits. So has everything in a text of that length.
-    let sizes = [packet.json().map_or(0, str::len), packet.namespace().len()];
-    if sizes
-        .into_iter()
-        .chain(packet.attachments().iter().map(|data| data.len()))
-        .any(|size| u32::try_from(size).is_err())
-    {
+/// Appends one value.
+pub(super) fn encode_value(
+    json: &str,
+    attachments: &[&[u8]],
+    dialect: Dialect,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    check_lengths(std::iter::once(json.len()).chain(attachments.iter().map(|data| data.len())))?;
+    write_data(out, json, attachments, dialect)
+}
+
+/// In MessagePack a length has 32 bits. So has everything in a text of that length.
+fn check_lengths(mut lengths: impl Iterator<Item = usize>) -> Result<(), EncodeError> {
+    if lengths.any(|length| u32::try_from(length).is_err()) {
         return Err(EncodeError::custom("it is longer than 4 GiB"));
     }
+    Ok(())
+}
+
+/// Appends a packet. Its members have the order in which Node's server has them.
+pub(super) fn encode_packet(packet: &OutgoingPacket<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let lengths = [packet.json().map_or(0, str::len), packet.namespace().len()];
+    check_lengths(lengths.into_iter().chain(packet.attachments().iter().map(|data| data.len())))?;
     let is_ack = packet.packet_type() == PacketType::Ack;
     let members = 2 + u32::from(packet.json().is_some()) + u32::from(packet.id().is_some());
     must(write_map_len(out, members));
@@ -42,7 +55,7 @@ pub(super) fn encode_packet(packet: &OutgoingPacket<'_>, out: &mut Vec<u8>) -> R
     must(write_uint(out, packet.packet_type().number().into()));
     if let Some(json) = packet.json() {
         write_text(out, "data");
-        write_data(out, json, packet.attachments())?;
+        write_data(out, json, packet.attachments(), Dialect::Notepack2)?;
     }
     if !is_ack {
         write_id(out);
@@ -53,7 +66,12 @@ pub(super) fn encode_packet(packet: &OutgoingPacket<'_>, out: &mut Vec<u8>) -> R
 }
 
 /// Appends a JSON text as MessagePack. The placeholders become binary values.
-fn write_data(out: &mut Vec<u8>, json: &str, attachments: &[&[u8]]) -> Result<(), EncodeError> {
+fn write_data(
+    out: &mut Vec<u8>,
+    json: &str,
+    attachments: &[&[u8]],
+    dialect: Dialect,
+) -> Result<(), EncodeError> {
     let invalid = |error: ScanError| match error {
         ScanError::Syntax(at) => EncodeError::custom(format_args!("the data is not valid JSON at byte {at}")),
         ScanError::ReservedKey(at) => {
@@ -70,8 +88,8 @@ fn write_data(out: &mut Vec<u8>, json: &str, attachments: &[&[u8]]) -> Result<()
     if sizes.is_ambiguous {
         return Err(EncodeError::PlaceholderLike);
     }
-    let mut writer =
-        Writer { out, containers: sizes.containers.into_iter(), attachments, is_in_placeholder: false };
+    let containers = sizes.containers.into_iter();
+    let mut writer = Writer { out, containers, attachments, dialect, is_in_placeholder: false };
     scan_value_prefix(json, &mut writer).map_err(invalid)?;
     Ok(())
 }
@@ -164,6 +182,7 @@ struct Writer<'o, 'a> {
     out: &'o mut Vec<u8>,
     containers: std::vec::IntoIter<Container>,
     attachments: &'a [&'a [u8]],
+    dialect: Dialect,
     /// A placeholder contains no lists and no objects.
     is_in_placeholder: bool,
 }
@@ -198,7 +217,7 @@ impl ScanObserver for Writer<'_, '_> {
             "true" => write_bool(self.out, true).expect(ACCEPTS_EVERYTHING),
             "false" => write_bool(self.out, false).expect(ACCEPTS_EVERYTHING),
             text if text.starts_with('"') => write_json_text(self.out, text),
-            number => write_number(self.out, number),
+            number => write_number(self.out, number, self.dialect),
         }
     }
 
@@ -211,17 +230,27 @@ impl ScanObserver for Writer<'_, '_> {
 ///
 /// `notepack.io` writes the lowest 64 bits of a whole number that does not fit, which is another number. Such a number is
 /// written as a float here.
-fn write_number(out: &mut Vec<u8>, text: &str) {
-    if let Ok(number) = text.parse() {
+fn write_number(out: &mut Vec<u8>, text: &str, dialect: Dialect) {
+    const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
+    /// `Number.MAX_SAFE_INTEGER`.
+    const MAX_SAFE: u64 = (1 << 53) - 1;
+    let (max, range) = match dialect {
+        Dialect::Notepack2 | Dialect::Notepack3 => (u64::MAX, -TWO_POW_63..2.0 * TWO_POW_63),
+        Dialect::Official => (MAX_SAFE, -(MAX_SAFE as f64)..MAX_SAFE as f64 + 1.0),
+    };
+    if let Ok(number) = text.parse::<u64>()
+        && number <= max
+    {
         return must(write_uint(out, number));
     }
-    if let Ok(number) = text.parse() {
+    if let Ok(number) = text.parse::<i64>()
+        && number.unsigned_abs() <= max
+    {
         return must(write_sint(out, number));
     }
     // A number of JSON is always a number of Rust.
     let number: f64 = text.parse().unwrap_or(f64::NAN);
-    const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
-    if number.fract() != 0.0 || !(-TWO_POW_63..2.0 * TWO_POW_63).contains(&number) {
+    if number.fract() != 0.0 || !range.contains(&number) {
         must(write_f64(out, number));
     } else if number < 0.0 {
         must(write_sint(out, number as i64));

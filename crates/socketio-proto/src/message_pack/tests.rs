@@ -371,3 +371,52 @@ fn an_object_that_looks_like_a_placeholder_never_becomes_a_copy_of_a_binary_valu
     let error = encode_with(&MessagePackParser, &message, &mut batch).unwrap_err();
     assert_eq!(error, EncodeError::PlaceholderLike);
 }
+
+/// What `Official` and `Notepack3` write for whole numbers that are not safe in JavaScript, and how they are read.
+#[test]
+fn whole_numbers_that_a_double_does_not_hold_are_floats_in_the_official_dialect_only() {
+    let encode = |json: &str, dialect| {
+        let mut message = Vec::new();
+        from_json(json, &[], dialect, &mut message).unwrap();
+        message
+    };
+    for (json, is_integer) in [
+        ("9007199254740991", true),
+        ("-9007199254740991", true),
+        ("9007199254740992", false),
+        ("-9007199254740992", false),
+        ("18446744073709551615", false),
+        ("1e18", false),
+    ] {
+        let marker = encode(json, Dialect::Official)[0];
+        assert_eq!(marker != 0xcb, is_integer, "{json}");
+        assert_ne!(encode(json, Dialect::Notepack3)[0], 0xcb, "{json}");
+    }
+    assert_eq!(encode("1.0", Dialect::Official), [1]);
+    assert_eq!(encode("-0", Dialect::Official), [0]);
+    assert_eq!(encode("1e300", Dialect::Official)[0], 0xcb);
+}
+
+#[test]
+fn a_timestamp_is_a_date_in_the_dialects_that_write_it() {
+    let seconds = [0xd6, 0xff, 0x5f, 0, 0, 0];
+    let milliseconds = [0xd7, 0xff, 0x1d, 0xcd, 0x65, 0, 0x5f, 0, 0, 0];
+    let before = [0xc7, 12, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    let texts =
+        [r#""2020-07-04T04:05:20.000Z""#, r#""2020-07-04T04:05:20.125Z""#, r#""1969-12-31T23:59:59.000Z""#];
+    for (message, text) in [&seconds[..], &milliseconds, &before].into_iter().zip(texts) {
+        for dialect in [Dialect::Notepack3, Dialect::Official] {
+            assert_eq!(to_json(message, dialect), Ok((text.to_owned(), vec![])));
+        }
+        let (other, _) = to_json(message, Dialect::Notepack2).unwrap();
+        assert_eq!(other, r#"[-1,{"_placeholder":true,"num":0}]"#);
+    }
+    assert_eq!(to_json(&[0xd4, 0xff, 1], Dialect::Official).unwrap().1, [&[1][..]]);
+}
+
+#[test]
+fn a_message_must_be_one_value() {
+    assert_eq!(to_json(&[0xd4, 0, 0], Dialect::Notepack3), Ok(("null".to_owned(), vec![])));
+    assert_eq!(to_json(&[], Dialect::Official), Err(MessagePackError::UnexpectedEnd));
+    assert_eq!(to_json(&[1, 2], Dialect::Official), Err(MessagePackError::TrailingBytes { count: 1 }));
+}
