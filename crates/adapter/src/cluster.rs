@@ -187,6 +187,17 @@ impl ClusterAdapter {
                 let sockets = self.local.socket_states(&options);
                 return self.reply(sender, &Message::FetchSocketsResponse { request, sockets });
             }
+            Message::AllRooms { request } => {
+                let rooms = self.local.rooms().into_iter().map(|(room, _)| room.as_str().into());
+                // In Node, each socket's own room is one of them.
+                let own_rooms = self.local.sockets(&BroadcastOptions::new());
+                let rooms = rooms.chain(own_rooms.iter().map(|id| id.as_str().into())).collect();
+                return self.reply(sender, &Message::AllRoomsResponse { request, rooms });
+            }
+            Message::SocketIds { request, options } => {
+                let ids = self.local.sockets(&options).iter().map(|id| id.as_str().into()).collect();
+                return self.reply(sender, &Message::SocketIdsResponse { request, ids });
+            }
             Message::FetchSocketsResponse { request, sockets } => {
                 self.node().handle_reply(request, sender, Reply::Sockets(sockets))
             }

@@ -183,7 +183,7 @@ fn the_number_of_clients_may_arrive_after_the_first_acknowledgement() {
     let (request, received) = request(&cluster, 5);
     let only_two = all().to(id(1));
     one.adapter.broadcast_with_ack(&event_with_ack("x", 0), 0, &only_two, request);
-    let (from, request, now) = (Some(two.adapter.id()), RequestId(first_request()), cluster.bus.now());
+    let (from, request, now) = (Some(two.adapter.id()), RequestId::from(first_request()), cluster.bus.now());
     for number in 0..2 {
         let missing = Message::BroadcastMissing {
             request,
@@ -210,7 +210,7 @@ fn replies_that_nobody_waits_for_are_ignored() {
     one.adapter.fetch_sockets(&all(), request);
     let now = cluster.bus.now();
     for sender in [None, Some(one.adapter.id()), Some(&NodeId::from("stranger")), Some(two.adapter.id())] {
-        for request in [RequestId(first_request()), RequestId(7)] {
+        for request in [RequestId::from(first_request()), RequestId::from(7)] {
             one.adapter.handle_message(
                 sender,
                 Message::BroadcastClientCount { request, count: 0 },
@@ -332,4 +332,35 @@ fn a_panic_of_what_waits_for_the_bus_stops_nothing_that_waits_behind_it() {
     claim(false);
     let unknown = Err(ClaimError::UnknownSession);
     assert_eq!(*claimed.lock().expect("nothing panics"), [unknown, unknown]);
+}
+
+#[test]
+fn a_server_tells_a_server_of_node_its_rooms_and_the_ids_of_its_sockets() {
+    let cluster = Cluster::start(1, LocalDelivery::AtOnce, |_| {});
+    let [one] = &*cluster.nodes else { panic!("one") };
+    drop(one.adapter.add_all(one.probe.id(), &["news"]).expect("it may join"));
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let to = Arc::clone(&sent);
+    cluster.bus.refuse(move |message| {
+        to.lock().expect("nothing panics").push(message.clone());
+        Ok(())
+    });
+    let (node, request, now) = (NodeId::from("node"), RequestId::from(7), cluster.bus.now());
+    one.adapter.handle_message(Some(&node), Message::AllRooms { request }, None, now);
+    let ids = |room| Message::SocketIds { request, options: all().to(room) };
+    one.adapter.handle_message(Some(&node), ids("news"), None, now);
+    one.adapter.handle_message(Some(&node), ids("other"), None, now);
+    let sent = sent.lock().expect("nothing panics");
+    let [
+        Message::AllRoomsResponse { request: first, rooms },
+        Message::SocketIdsResponse { ids: some, .. },
+        Message::SocketIdsResponse { ids: none, .. },
+    ] = &sent[..]
+    else {
+        panic!("three replies, not {sent:?}")
+    };
+    let own = one.probe.id().as_str();
+    assert_eq!((*first, rooms.len()), (request, 2));
+    assert!(["news", own].iter().all(|room| rooms.iter().any(|other| &**other == *room)), "{rooms:?}");
+    assert_eq!((some.iter().map(|id| &**id).collect::<Vec<_>>(), none.len()), (vec![own], 0));
 }

@@ -50,9 +50,51 @@ impl fmt::Debug for NodeId {
 }
 
 /// The id of a request. The server that sends the request chooses it, and the replies repeat it. In Node's formats it is
-/// text: 16 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
+/// text: 16 hexadecimal digits, or six characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId {
+    len: u8,
+    /// Zeros follow the text.
+    text: [u8; Self::MAX_LEN],
+}
+
+impl RequestId {
+    /// The maximum length of an id in bytes, that of a UUID.
+    pub const MAX_LEN: usize = 36;
+
+    /// Reads the id of a request of another server. `None` if it is longer than [`MAX_LEN`](Self::MAX_LEN).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut id = Self { len: u8::try_from(text.len()).ok()?, text: [0; Self::MAX_LEN] };
+        id.text.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(id)
+    }
+
+    /// Returns the id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..usize::from(self.len)]).expect("it was copied from a text")
+    }
+}
+
+/// The id of a request of this server: 16 hexadecimal digits, as in Node's adapters.
+impl From<u64> for RequestId {
+    fn from(number: u64) -> Self {
+        Self::parse(&format!("{number:016x}")).expect("16 digits fit")
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestId({})", self.as_str())
+    }
+}
 
 /// What a server sends to the others, in one namespace.
 ///
@@ -63,7 +105,8 @@ pub struct RequestId(pub u64);
 /// [message](EncodedEvent::message) of the event
 /// ([`allows_compression`](engineio_proto::SharedMessage::allows_compression)).
 /// [`DeliveryPolicy::KeepLatest`](crate::DeliveryPolicy::KeepLatest) is no flag of Node: a driver sends its key as the
-/// flag `keepLatest`. Node ignores it and queues the event, and a receiver without the flag queues it too.
+/// flag `keepLatest`. Node ignores it and queues the event, and a receiver without the flag queues it too. The same is true
+/// of [`BroadcastOptions::private`], the flag `private`: in Node, such an event reaches all members of the room.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Message {
@@ -158,6 +201,34 @@ pub enum Message {
         /// The reason.
         reason: MissingReason,
     },
+    /// Asks for the rooms in which the receiver has sockets. Only Node's adapter for Redis sends it (`allRooms`). This
+    /// library replies to it, and does not send it.
+    AllRooms {
+        /// The id of the request.
+        request: RequestId,
+    },
+    /// The reply to [`AllRooms`](Self::AllRooms).
+    AllRoomsResponse {
+        /// The id of the request.
+        request: RequestId,
+        /// The rooms, including the own rooms of the sockets.
+        rooms: Vec<Box<str>>,
+    },
+    /// Asks for the ids of the sockets that the options select. Only old versions of Node's adapter for Redis send it. This
+    /// library replies to it, and does not send it.
+    SocketIds {
+        /// The id of the request.
+        request: RequestId,
+        /// The sockets.
+        options: BroadcastOptions,
+    },
+    /// The reply to [`SocketIds`](Self::SocketIds).
+    SocketIdsResponse {
+        /// The id of the request.
+        request: RequestId,
+        /// The ids.
+        ids: Vec<Box<str>>,
+    },
     /// Asks for the session of a client that has come back to another server. The server that has it replies with a copy, and
     /// keeps the session. Node has no such message: its adapters keep sessions in the database.
     ClaimSession {
@@ -224,6 +295,10 @@ impl Message {
             Self::BroadcastAck { .. } => "broadcast_ack",
             Self::Close => "close",
             Self::BroadcastMissing { .. } => "broadcast_missing",
+            Self::AllRooms { .. } => "all_rooms",
+            Self::AllRoomsResponse { .. } => "all_rooms_response",
+            Self::SocketIds { .. } => "socket_ids",
+            Self::SocketIdsResponse { .. } => "socket_ids_response",
             Self::ClaimSession { .. } => "claim_session",
             Self::ClaimSessionResponse { .. } => "claim_session_response",
             Self::TakeSession { .. } => "take_session",
@@ -304,4 +379,20 @@ pub enum Recipient {
     All,
     /// One server. If the bus can only reach all, the others ignore the message, because they do not know its request.
     Node(NodeId),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_the_text_that_the_other_server_has_chosen() {
+        for text in ["", "a-Z_09", "00112233aabbccdd", &"x".repeat(RequestId::MAX_LEN)] {
+            assert_eq!(RequestId::parse(text).map(|id| id.to_string()).as_deref(), Some(text));
+        }
+        assert_eq!(RequestId::parse(&"x".repeat(RequestId::MAX_LEN + 1)), None);
+        assert_eq!(RequestId::parse(&"x".repeat(300)), None);
+        assert_eq!(RequestId::from(0xab).as_str(), "00000000000000ab");
+        assert_ne!(RequestId::parse("a"), RequestId::parse("a\0"));
+    }
 }

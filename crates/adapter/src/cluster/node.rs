@@ -167,7 +167,7 @@ impl Node {
     }
 
     fn next_id(&mut self) -> RequestId {
-        let id = RequestId(self.next_request);
+        let id = RequestId::from(self.next_request);
         self.next_request = self.next_request.wrapping_add(1);
         id
     }

@@ -230,7 +230,7 @@ fn no_debug_form_contains_a_private_id() {
     test.suspend(1, generation);
     let session = test.claim("secret", None).unwrap();
     let moved = test.state.export("secret", test.now).unwrap();
-    let request = RequestId(1);
+    let request = RequestId::from(1);
     let claim = Message::ClaimSession { request, pid: moved.pid.clone() };
     let response =
         Message::ClaimSessionResponse { request, reply: ClaimReply::Found(Box::new(moved.clone())) };
