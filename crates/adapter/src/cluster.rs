@@ -5,6 +5,7 @@
 
 mod bus;
 mod claims;
+pub mod codec;
 mod expiring_map;
 mod hand_overs;
 mod log_order;

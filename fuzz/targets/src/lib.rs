@@ -9,6 +9,7 @@ mod agreement;
 mod client;
 mod client_handshake;
 mod client_session;
+mod cluster_messages;
 mod endpoints;
 mod fields;
 mod frame_decoder;
@@ -30,6 +31,7 @@ mod tree;
 pub use client::client;
 pub use client_handshake::client_handshake;
 pub use client_session::client_session;
+pub use cluster_messages::cluster_messages;
 pub use endpoints::{compressed_endpoints, endpoints};
 pub use frame_decoder::{compressed_frames, frame_decoder};
 pub use handshake::handshake;
@@ -46,10 +48,11 @@ pub use socketio_value::socketio_value;
 pub type Target = fn(&[u8]);
 
 /// Every target. Its program in `fuzz/fuzz_targets` and its folder in `fuzz/seeds` have the same name.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("client", client),
     ("client_handshake", client_handshake),
     ("client_session", client_session),
+    ("cluster_messages", cluster_messages),
     ("compressed_endpoints", compressed_endpoints),
     ("compressed_frames", compressed_frames),
     ("endpoints", endpoints),

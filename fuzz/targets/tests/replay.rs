@@ -58,6 +58,7 @@ replay! {
     a_client_survives_any_server_and_connects_to_the_next: "client"
     what_a_client_asks_for_a_server_accepts_and_answers_are_taken_as_the_model_takes_them: "client_handshake"
     clients_send_and_move_in_turn_and_end_once: "client_session"
+    cluster_messages_are_read_and_written_again: "cluster_messages"
     two_endpoints_get_what_the_other_compressed: "compressed_endpoints"
     compressed_frames_are_decoded_as_frames_are: "compressed_frames"
     two_endpoints_get_what_the_other_sent: "endpoints"

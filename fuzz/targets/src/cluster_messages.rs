@@ -1,0 +1,65 @@
+//! The messages of other servers of a cluster, in the formats of the official adapters.
+
+use adapter::cluster::codec::{DecodeError, DecodeLimits, FormatError, Received, RedisCodec};
+use adapter::cluster::{Message, NodeId, Recipient};
+
+use crate::memory;
+
+/// The first byte selects the format and the channel. The rest is a message.
+pub fn cluster_messages(data: &[u8]) {
+    let Some((choice, payload)) = data.split_first() else { return };
+    let format = Format::new(*choice);
+    let mut result = Ok(None);
+    let held = memory::peak(|| result = format.decode(payload));
+    // A room of one byte becomes a name with an allocation of its own, in a list that doubles.
+    assert!(held <= 256 * payload.len() + 8 * 1024 * 1024, "{held} bytes are held for {}", payload.len());
+    match result {
+        Ok(Some(received)) => check(&format, &received.message),
+        Ok(None) => {}
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+struct Format {
+    redis: RedisCodec,
+    channel: String,
+}
+
+impl Format {
+    fn new(choice: u8) -> Self {
+        let redis = RedisCodec::new("/", &NodeId::from("me"));
+        let channel = match choice % 3 {
+            0 => "socket.io#/#".to_owned(),
+            1 => redis.request_channel().to_owned(),
+            _ => "socket.io-response#/#".to_owned(),
+        };
+        Self { redis, channel }
+    }
+
+    fn decode(&self, payload: &[u8]) -> Result<Option<Received>, DecodeError> {
+        self.redis.decode(&self.channel, payload, &DecodeLimits::default())
+    }
+
+    /// Encodes a message as another server, and decodes it.
+    fn relay(&self, message: &Message) -> Result<(Vec<u8>, Received), FormatError> {
+        let other = RedisCodec::new("/", &NodeId::from("other"));
+        let published = other.encode(&Recipient::All, message)?;
+        let limits = DecodeLimits::default();
+        let received = self.redis.decode(&published.channel, &published.payload, &limits);
+        let received = received.expect("what is written is valid").expect("it is from another server");
+        Ok((published.payload, received))
+    }
+}
+
+/// What is read can be written, and is then read as before.
+fn check(format: &Format, message: &Message) {
+    let (payload, again) = match format.relay(message) {
+        Ok(relayed) => relayed,
+        // Binary values that are too deep to become lists of numbers.
+        Err(FormatError::Data(_)) => return,
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(again.message.name(), message.name());
+    let (second, _) = format.relay(&again.message).expect("it was written before");
+    assert_eq!(payload.escape_ascii().to_string(), second.escape_ascii().to_string());
+}
