@@ -1,6 +1,8 @@
 //! The messages of other servers of a cluster, in the formats of the official adapters.
 
-use adapter::cluster::codec::{DecodeError, DecodeLimits, FormatError, Received, RedisCodec};
+use adapter::cluster::codec::{
+    DecodeError, DecodeLimits, FormatError, Received, RedisCodec, ShardedRedisCodec, SubscriptionMode,
+};
 use adapter::cluster::{Message, NodeId, Recipient};
 
 use crate::memory;
@@ -20,34 +22,55 @@ pub fn cluster_messages(data: &[u8]) {
     }
 }
 
-struct Format {
-    redis: RedisCodec,
-    channel: String,
+/// A format of the server "me".
+enum Format {
+    Redis { codec: RedisCodec, channel: String },
+    Sharded(ShardedRedisCodec),
+}
+
+fn sharded(id: &str) -> ShardedRedisCodec {
+    ShardedRedisCodec::new("/", &NodeId::from(id), SubscriptionMode::Dynamic)
 }
 
 impl Format {
     fn new(choice: u8) -> Self {
-        let redis = RedisCodec::new("/", &NodeId::from("me"));
-        let channel = match choice % 3 {
-            0 => "socket.io#/#".to_owned(),
-            1 => redis.request_channel().to_owned(),
-            _ => "socket.io-response#/#".to_owned(),
+        let redis = |channel: &str| Self::Redis {
+            codec: RedisCodec::new("/", &NodeId::from("me")),
+            channel: channel.to_owned(),
         };
-        Self { redis, channel }
+        match choice % 4 {
+            0 => redis("socket.io#/#"),
+            1 => redis("socket.io-request#/#"),
+            2 => redis("socket.io-response#/#"),
+            _ => Self::Sharded(sharded("me")),
+        }
     }
 
     fn decode(&self, payload: &[u8]) -> Result<Option<Received>, DecodeError> {
-        self.redis.decode(&self.channel, payload, &DecodeLimits::default())
+        let limits = DecodeLimits::default();
+        match self {
+            Self::Redis { codec, channel } => codec.decode(channel, payload, &limits),
+            Self::Sharded(codec) => codec.decode(codec.main_channel(), payload, &limits),
+        }
     }
 
     /// Encodes a message as another server, and decodes it.
     fn relay(&self, message: &Message) -> Result<(Vec<u8>, Received), FormatError> {
-        let other = RedisCodec::new("/", &NodeId::from("other"));
-        let published = other.encode(&Recipient::All, message)?;
         let limits = DecodeLimits::default();
-        let received = self.redis.decode(&published.channel, &published.payload, &limits);
-        let received = received.expect("what is written is valid").expect("it is from another server");
-        Ok((published.payload, received))
+        let (payload, received) = match self {
+            Self::Redis { codec, .. } => {
+                let other = RedisCodec::new("/", &NodeId::from("other"));
+                let published = other.encode(&Recipient::All, message)?;
+                let received = codec.decode(&published.channel, &published.payload, &limits);
+                (published.payload, received)
+            }
+            Self::Sharded(codec) => {
+                let published = sharded("other").encode(&Recipient::All, message)?;
+                let received = codec.decode(&published.channel, &published.payload, &limits);
+                (published.payload, received)
+            }
+        };
+        Ok((payload, received.expect("what is written is valid").expect("it is from another server")))
     }
 }
 
@@ -55,7 +78,7 @@ impl Format {
 fn check(format: &Format, message: &Message) {
     let (payload, again) = match format.relay(message) {
         Ok(relayed) => relayed,
-        // Binary values that are too deep to become lists of numbers.
+        // Binary values that are too deep to get other placeholders, or to become lists of numbers.
         Err(FormatError::Data(_)) => return,
         Err(error) => panic!("{error}"),
     };

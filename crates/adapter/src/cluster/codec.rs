@@ -7,13 +7,16 @@
 //! | codec | JavaScript |
 //! |---|---|
 //! | [`RedisCodec`] | `createAdapter` of `@socket.io/redis-adapter`, and `@socket.io/redis-emitter` |
+//! | [`ShardedRedisCodec`] | `createShardedAdapter` of `@socket.io/redis-adapter` |
 //!
 //! What arrives may be anything: no input makes a codec panic, and [`DecodeLimits`] bounds the memory that a message may
 //! need. A message that is not valid is a [`DecodeError`]. A driver counts it, and drops it.
 
+mod cluster_message;
 mod document;
 mod fields;
 mod redis;
+mod sharded_redis;
 mod writer;
 
 use socketio_proto::message_pack::MessagePackError;
@@ -22,6 +25,7 @@ use socketio_proto::{DecoderLimits, EncodeError};
 use super::{Message, NodeId, RequestId};
 
 pub use redis::RedisCodec;
+pub use sharded_redis::{ShardedRedisCodec, SubscriptionMode};
 
 /// What a driver publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]

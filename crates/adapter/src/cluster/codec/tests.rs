@@ -42,6 +42,10 @@ fn describe(message: &Message) -> Json {
         | Message::AllRoomsResponse { rooms, .. } => set("changed", json!(rooms)),
         Message::SocketIdsResponse { ids, .. } => set("changed", json!(ids)),
         Message::DisconnectSockets { close_connection, .. } => set("close", json!(close_connection)),
+        Message::BroadcastMissing { socket, reason, .. } => {
+            set("socket", json!(socket));
+            set("reason", json!(reason.to_string()));
+        }
         Message::BroadcastClientCount { count, .. } => set("count", json!(count)),
         Message::BroadcastAck { arguments, .. } | Message::ServerSideEmitResponse { arguments, .. } => {
             set("argument", describe_argument(arguments));

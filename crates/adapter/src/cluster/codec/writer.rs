@@ -212,6 +212,11 @@ impl Writer {
         }
     }
 
+    /// Returns whether there are binary values, which need MessagePack.
+    pub(super) fn has_binary(&self) -> bool {
+        !self.attachments.is_empty()
+    }
+
     /// Returns the text.
     pub(super) fn into_json(self) -> Vec<u8> {
         self.text.into_bytes()

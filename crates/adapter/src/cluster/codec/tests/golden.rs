@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::{describe, from_hex, readable};
-use crate::cluster::codec::{DecodeLimits, RedisCodec};
+use crate::cluster::codec::{DecodeLimits, RedisCodec, ShardedRedisCodec, SubscriptionMode};
 use crate::cluster::{Message, NodeId, Recipient};
 
 #[derive(Deserialize)]
@@ -96,4 +96,30 @@ fn binary_values_in_a_redis_request_are_lists_of_numbers() {
     let message = Message::ServerSideEmit { event, request: None };
     let written = redis(&row).encode(&Recipient::All, &message).expect("the message has a form");
     assert_eq!(readable(&written.payload), readable(&from_hex(&row.hex)));
+}
+
+#[test]
+fn sharded_redis_messages_are_read_and_written_like_the_adapter_does() {
+    for (format, mode) in [
+        ("sharded-static", SubscriptionMode::Static),
+        ("sharded-dynamic", SubscriptionMode::Dynamic),
+        ("sharded-dynamic-private", SubscriptionMode::DynamicPrivate),
+    ] {
+        for row in rows(format) {
+            let (payload, limits) = (from_hex(&row.hex), DecodeLimits::default());
+            let codec = |id: &NodeId| ShardedRedisCodec::new(&row.namespace, id, mode);
+            let receiver = codec(&NodeId::from("receiver"));
+            let received = receiver.decode(&row.channel, &payload, &limits);
+            let received = received.expect("the message is valid").expect("it is from another server");
+            assert_eq!(describe(&received.message), row.message);
+            assert_eq!(received.sender, row.sender());
+
+            let sender = codec(&row.sender().expect("a server has sent it"));
+            let written = sender.encode(&row.recipient(), &received.message).expect("the message has a form");
+            assert_eq!(written.channel, row.channel);
+            assert_eq!(readable(&written.payload), readable(&payload), "{}", row.message);
+            let own = sender.decode(&row.channel, &payload, &limits).expect("the message is valid");
+            assert!(own.is_none(), "a server ignores its own messages");
+        }
+    }
 }

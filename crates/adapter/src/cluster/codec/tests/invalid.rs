@@ -1,7 +1,9 @@
 //! What is not a message, and what exceeds a limit.
 
 use super::describe;
-use crate::cluster::codec::{DecodeError, DecodeLimits, Received, RedisCodec};
+use crate::cluster::codec::{
+    DecodeError, DecodeLimits, Received, RedisCodec, ShardedRedisCodec, SubscriptionMode,
+};
 use crate::cluster::{Message, NodeId, RequestId};
 use crate::options::BroadcastOptions;
 
@@ -155,4 +157,63 @@ fn an_event_that_is_deep_or_written_with_whitespace_is_read() {
         panic!()
     };
     assert!(event.ends_with_text() && event.json().starts_with(r#"["x" "#));
+}
+
+fn sharded(channel: &str, payload: impl AsRef<[u8]>) -> Result<Option<Received>, DecodeError> {
+    let codec = ShardedRedisCodec::new("/", &NodeId::from("me"), SubscriptionMode::default());
+    codec.decode(channel, payload.as_ref(), &DecodeLimits::default())
+}
+
+#[test]
+fn an_error_says_what_is_wrong_with_a_message_of_the_cluster_adapter() {
+    let missing = |message, member| DecodeError::Missing { message, member };
+    for (json, error) in [
+        ("{}", DecodeError::MissingType),
+        (r#"{"type":0}"#, DecodeError::UnknownType { number: 0 }),
+        (r#"{"type":14,"data":{}}"#, DecodeError::UnknownType { number: 14 }),
+        (r#"{"type":3}"#, missing("broadcast", "data")),
+        (r#"{"type":3,"data":{}}"#, missing("broadcast", "packet")),
+        (r#"{"type":3,"data":{"packet":{"data":["x"]}}}"#, missing("broadcast", "opts")),
+        (r#"{"type":4,"data":{"opts":{}}}"#, missing("sockets_join", "rooms")),
+        (r#"{"type":5,"data":{"opts":{}}}"#, missing("sockets_leave", "rooms")),
+        (r#"{"type":6,"data":{}}"#, missing("disconnect_sockets", "opts")),
+        (r#"{"type":7,"data":{"opts":{}}}"#, missing("fetch_sockets", "requestId")),
+        (r#"{"type":8,"data":{"requestId":"a"}}"#, missing("fetch_sockets_response", "sockets")),
+        (r#"{"type":9,"data":{}}"#, missing("server_side_emit", "packet")),
+        (r#"{"type":10,"data":{}}"#, missing("server_side_emit_response", "requestId")),
+        (r#"{"type":11,"data":{"requestId":"a"}}"#, missing("broadcast_client_count", "clientCount")),
+        (r#"{"type":12,"data":{}}"#, missing("broadcast_ack", "requestId")),
+    ] {
+        assert_eq!(sharded("socket.io#/#", json).unwrap_err(), error, "{json}");
+        assert_eq!(sharded("socket.io#/#", pack(json)).unwrap_err(), error, "{json}");
+    }
+    assert_eq!(sharded("socket.io#/other#", "{}").unwrap_err(), DecodeError::UnknownChannel);
+    let packet = r#"{"type":3,"data":{"packet":{"type":1,"data":["x"]},"opts":{}}}"#;
+    assert_eq!(sharded("socket.io#/#", packet).unwrap_err(), DecodeError::NotAnEvent { number: 1 });
+}
+
+#[test]
+fn a_message_of_another_namespace_is_ignored_and_one_without_is_accepted() {
+    let json = |namespace| format!(r#"{{"type":2,"uid":"a"{namespace}}}"#);
+    assert!(sharded("socket.io#/#x#", json(r#","nsp":"/#x""#)).unwrap().is_none());
+    assert!(sharded("socket.io#/#", json(r#","nsp":"/""#)).unwrap().is_some());
+    assert!(sharded("socket.io#/#", json("")).unwrap().is_some());
+}
+
+#[test]
+fn a_room_has_a_channel_of_its_own_if_the_mode_says_so() {
+    let room = |mode, room| ShardedRedisCodec::new("/", &NodeId::from("me"), mode).room_channel(room);
+    let (id, old_id) = ("AAAAAAAAAAAAAAAAAAAA", "/chat#AAAAAAAAAAAAAAAAAAAA");
+    for (mode, has_public, has_private) in [
+        (SubscriptionMode::Static, false, false),
+        (SubscriptionMode::Dynamic, true, false),
+        (SubscriptionMode::DynamicPrivate, true, true),
+    ] {
+        let news = room(mode, "news");
+        assert_eq!(news.is_some(), has_public);
+        assert!(news.is_none_or(|channel| channel == "socket.io#/#news#"));
+        assert_eq!(room(mode, id).is_some(), has_private);
+        // Node takes the room of a client of Socket.IO 2 for a public one.
+        assert_eq!(room(mode, old_id).is_some(), has_public);
+    }
 }

@@ -8,9 +8,11 @@ use proptest::prelude::*;
 use socketio_proto::{Arguments, Object, Value};
 
 use super::describe;
-use crate::cluster::codec::{DecodeLimits, FormatError, RedisCodec};
+use crate::cluster::codec::{DecodeLimits, FormatError, RedisCodec, ShardedRedisCodec, SubscriptionMode};
 use crate::cluster::{AckRequest, Message, NodeId, Recipient, RequestId};
-use crate::{BroadcastOptions, DeliveryPolicy, EncodedEvent, MessageEncoder, RemoteSocketState, Room};
+use crate::{
+    BroadcastOptions, DeliveryPolicy, EncodedEvent, MessageEncoder, MissingReason, RemoteSocketState, Room,
+};
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z#/\"\\\\]{0,4}", ".{0,4}"]
@@ -128,6 +130,24 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
+/// The messages that all formats but the one of `createAdapter` have.
+fn cluster_message() -> impl Strategy<Value = Message> {
+    let reason = prop_oneof![
+        Just(MissingReason::TimedOut),
+        Just(MissingReason::Disconnected),
+        Just(MissingReason::Limit)
+    ];
+    prop_oneof![
+        8 => message(),
+        1 => Just(Message::InitialHeartbeat),
+        1 => Just(Message::Heartbeat),
+        1 => Just(Message::Close),
+        1 => (request(), text(), reason).prop_map(|(request, socket, reason)| {
+            Message::BroadcastMissing { request, socket: socket.into(), reason }
+        }),
+    ]
+}
+
 fn request_of(message: &Message) -> Option<RequestId> {
     match message {
         Message::Broadcast { ack, .. } => ack.map(|ack| ack.request),
@@ -136,7 +156,8 @@ fn request_of(message: &Message) -> Option<RequestId> {
         | Message::FetchSocketsResponse { request, .. }
         | Message::ServerSideEmitResponse { request, .. }
         | Message::BroadcastClientCount { request, .. }
-        | Message::BroadcastAck { request, .. } => Some(*request),
+        | Message::BroadcastAck { request, .. }
+        | Message::BroadcastMissing { request, .. } => Some(*request),
         _ => None,
     }
 }
@@ -183,6 +204,17 @@ proptest! {
         let received = received.unwrap().unwrap();
         let is_json = !matches!(message, Message::Broadcast { .. } | Message::BroadcastAck { .. });
         check(&message, &received.message, is_json);
+    }
+
+    #[test]
+    fn sharded_redis_messages_are_read_as_they_were_written(message in cluster_message()) {
+        let codec = |id| ShardedRedisCodec::with_prefix("key", "/", &NodeId::from(id), SubscriptionMode::Dynamic);
+        let published = codec("one").encode(&Recipient::Node(NodeId::from("two")), &message).unwrap();
+        let received =
+            codec("two").decode(&published.channel, &published.payload, &DecodeLimits::default());
+        let received = received.unwrap().unwrap();
+        check(&message, &received.message, false);
+        prop_assert_eq!(received.sender, Some(NodeId::from("one")));
     }
 }
 
