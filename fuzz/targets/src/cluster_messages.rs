@@ -1,7 +1,8 @@
 //! The messages of other servers of a cluster, in the formats of the official adapters.
 
 use adapter::cluster::codec::{
-    DecodeError, DecodeLimits, FormatError, Received, RedisCodec, ShardedRedisCodec, SubscriptionMode,
+    DecodeError, DecodeLimits, FormatError, Notification, Notified, PostgresCodec, Received, RedisCodec,
+    ShardedRedisCodec, SubscriptionMode,
 };
 use adapter::cluster::{Message, NodeId, Recipient};
 
@@ -26,6 +27,7 @@ pub fn cluster_messages(data: &[u8]) {
 enum Format {
     Redis { codec: RedisCodec, channel: String },
     Sharded(ShardedRedisCodec),
+    Postgres { codec: PostgresCodec, is_row: bool },
 }
 
 fn sharded(id: &str) -> ShardedRedisCodec {
@@ -38,11 +40,12 @@ impl Format {
             codec: RedisCodec::new("/", &NodeId::from("me")),
             channel: channel.to_owned(),
         };
-        match choice % 4 {
+        match choice % 6 {
             0 => redis("socket.io#/#"),
             1 => redis("socket.io-request#/#"),
             2 => redis("socket.io-response#/#"),
-            _ => Self::Sharded(sharded("me")),
+            3 => Self::Sharded(sharded("me")),
+            row => Self::Postgres { codec: PostgresCodec::new("/", &NodeId::from("me")), is_row: row == 5 },
         }
     }
 
@@ -51,6 +54,15 @@ impl Format {
         match self {
             Self::Redis { codec, channel } => codec.decode(channel, payload, &limits),
             Self::Sharded(codec) => codec.decode(codec.main_channel(), payload, &limits),
+            Self::Postgres { codec, is_row: true } => codec.decode_row(payload, &limits),
+            Self::Postgres { codec, is_row: false } => match codec.decode(payload, &limits)? {
+                Some(Notified::Message(received)) => Ok(Some(received)),
+                Some(Notified::Row { id, .. }) => {
+                    assert!(id.bytes().all(|byte| byte.is_ascii_digit()), "a driver may put it into a query");
+                    Ok(None)
+                }
+                None => Ok(None),
+            },
         }
     }
 
@@ -68,6 +80,18 @@ impl Format {
                 let published = sharded("other").encode(&Recipient::All, message)?;
                 let received = codec.decode(&published.channel, &published.payload, &limits);
                 (published.payload, received)
+            }
+            Self::Postgres { codec, .. } => {
+                match PostgresCodec::new("/", &NodeId::from("other")).encode(message)? {
+                    Notification::Payload(published) => {
+                        let received = self.decode(&published.payload);
+                        (published.payload, received)
+                    }
+                    Notification::Row(row) => {
+                        let received = codec.decode_row(&row.content, &limits);
+                        (row.content, received)
+                    }
+                }
             }
         };
         Ok((payload, received.expect("what is written is valid").expect("it is from another server")))

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`RedisCodec`] | `createAdapter` of `@socket.io/redis-adapter`, and `@socket.io/redis-emitter` |
 //! | [`ShardedRedisCodec`] | `createShardedAdapter` of `@socket.io/redis-adapter` |
+//! | [`PostgresCodec`] | `@socket.io/postgres-adapter`, and `@socket.io/postgres-emitter` |
 //!
 //! What arrives may be anything: no input makes a codec panic, and [`DecodeLimits`] bounds the memory that a message may
 //! need. A message that is not valid is a [`DecodeError`]. A driver counts it, and drops it.
@@ -15,6 +16,7 @@
 mod cluster_message;
 mod document;
 mod fields;
+mod postgres;
 mod redis;
 mod sharded_redis;
 mod writer;
@@ -24,6 +26,7 @@ use socketio_proto::{DecoderLimits, EncodeError};
 
 use super::{Message, NodeId, RequestId};
 
+pub use postgres::{Notification, Notified, PostgresCodec, Row};
 pub use redis::RedisCodec;
 pub use sharded_redis::{ShardedRedisCodec, SubscriptionMode};
 
@@ -99,6 +102,12 @@ pub enum DecodeError {
         /// The limit that was exceeded.
         max: usize,
     },
+    /// The payload of a notification does not begin like JSON.
+    #[error("the payload of the notification is not JSON")]
+    NotJson,
+    /// The id of a row is not a number.
+    #[error("the id of the row is not a number")]
+    InvalidRowId,
     /// The message begins like JSON and is not UTF-8.
     #[error("the message is not UTF-8 text")]
     InvalidUtf8,

@@ -47,6 +47,10 @@ impl Origin {
         Self { namespace: namespace.into(), id }
     }
 
+    pub(super) fn id(&self) -> Option<&NodeId> {
+        self.id.as_ref()
+    }
+
     pub(super) fn uid(&self) -> &str {
         self.id.as_ref().map_or(EMITTER, NodeId::as_str)
     }
@@ -327,11 +331,18 @@ pub(super) struct Frame<'d> {
     uid: Option<Cow<'d, str>>,
     #[serde(borrow)]
     nsp: Option<Cow<'d, str>>,
+    /// In PostgreSQL, the row that has the message.
+    #[serde(borrow)]
+    attachment_id: Option<&'d RawValue>,
 }
 
-impl Frame<'_> {
+impl<'d> Frame<'d> {
     pub(super) fn uid(&self) -> Option<&str> {
         self.uid.as_deref()
+    }
+
+    pub(super) fn attachment_id(&self) -> Option<&'d RawValue> {
+        self.attachment_id
     }
 }
 

@@ -217,6 +217,11 @@ impl Writer {
         !self.attachments.is_empty()
     }
 
+    /// Returns the length of the text.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Returns the text.
     pub(super) fn into_json(self) -> Vec<u8> {
         self.text.into_bytes()

@@ -5,7 +5,9 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::{describe, from_hex, readable};
-use crate::cluster::codec::{DecodeLimits, RedisCodec, ShardedRedisCodec, SubscriptionMode};
+use crate::cluster::codec::{
+    DecodeLimits, Notification, Notified, PostgresCodec, RedisCodec, ShardedRedisCodec, SubscriptionMode,
+};
 use crate::cluster::{Message, NodeId, Recipient};
 
 #[derive(Deserialize)]
@@ -24,6 +26,8 @@ struct Row {
     message: Json,
     channel: String,
     hex: String,
+    /// The content of a row of PostgreSQL.
+    attachment: Option<String>,
 }
 
 impl Row {
@@ -120,6 +124,78 @@ fn sharded_redis_messages_are_read_and_written_like_the_adapter_does() {
             assert_eq!(readable(&written.payload), readable(&payload), "{}", row.message);
             let own = sender.decode(&row.channel, &payload, &limits).expect("the message is valid");
             assert!(own.is_none(), "a server ignores its own messages");
+        }
+    }
+}
+
+fn postgres(row: &Row, id: Option<NodeId>) -> PostgresCodec {
+    let codec = match id {
+        Some(id) => PostgresCodec::new(&row.namespace, &id),
+        None => PostgresCodec::emitter(PostgresCodec::DEFAULT_PREFIX, &row.namespace),
+    };
+    if row.format.starts_with("postgres-100") { codec.with_max_payload(100) } else { codec }
+}
+
+#[test]
+fn postgres_messages_are_read_and_written_like_the_adapter_does() {
+    for format in ["postgres", "postgres-100", "postgres-emitter", "postgres-100-emitter"] {
+        for row in rows(format) {
+            let (payload, limits) = (from_hex(&row.hex), DecodeLimits::default());
+            let receiver = postgres(&row, Some(NodeId::from("receiver")));
+            assert_eq!(receiver.channel(), row.channel);
+            let notified = receiver.decode(&payload, &limits);
+            let content = row.attachment.as_deref().map(from_hex);
+            let received = match notified.expect("the message is valid").expect("it is from another server") {
+                Notified::Message(received) => {
+                    assert_eq!(content, None);
+                    received
+                }
+                Notified::Row { sender, .. } => {
+                    assert_eq!(sender, row.sender());
+                    let content = content.as_deref().expect("the message is a row");
+                    receiver.decode_row(content, &limits).expect("the row is valid").expect("it is not own")
+                }
+            };
+            assert_eq!(describe(&received.message), row.message);
+            assert_eq!(received.sender, row.sender());
+
+            let sender = postgres(&row, row.sender());
+            if row.sender().is_some() {
+                let own = sender.decode(&payload, &limits).expect("the message is valid");
+                assert!(own.is_none(), "a server ignores its own messages");
+            }
+            let written = sender.encode(&received.message).expect("the message has a form");
+            check_postgres(&row, written, &payload, content.as_deref());
+        }
+    }
+}
+
+/// Compares what we send for a message with what Node sends.
+fn check_postgres(row: &Row, written: Notification, payload: &[u8], content: Option<&[u8]>) {
+    let is_emitter = row.sender().is_none();
+    // The emitter of Node does not name the namespace, so the adapter ignores its messages.
+    let namespace = format!(r#","nsp":"{}"}}"#, row.namespace);
+    match written {
+        Notification::Payload(written) => {
+            assert_eq!((&written.channel, content), (&row.channel, None));
+            let mut expected = readable(payload);
+            if is_emitter {
+                expected.truncate(expected.len() - 1);
+                expected.push_str(&readable(namespace.as_bytes()));
+            }
+            assert_eq!(readable(&written.payload), expected, "{}", row.message);
+        }
+        Notification::Row(written) => {
+            let mut expected = content.expect("Node has written a row").to_vec();
+            if is_emitter {
+                expected[0] += 1;
+                expected.extend_from_slice(b"\xa3nsp\xa5/chat");
+            }
+            assert_eq!(readable(&written.content), readable(&expected), "{}", row.message);
+            let id: Json = serde_json::from_slice(payload).expect("it is JSON");
+            let notification = written.notification(id["attachmentId"].as_str().expect("the id is a text"));
+            assert_eq!(notification.channel, row.channel);
+            assert_eq!(readable(&notification.payload), readable(payload));
         }
     }
 }

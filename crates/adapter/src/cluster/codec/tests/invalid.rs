@@ -2,7 +2,8 @@
 
 use super::describe;
 use crate::cluster::codec::{
-    DecodeError, DecodeLimits, Received, RedisCodec, ShardedRedisCodec, SubscriptionMode,
+    DecodeError, DecodeLimits, Notified, PostgresCodec, Received, RedisCodec, ShardedRedisCodec,
+    SubscriptionMode,
 };
 use crate::cluster::{Message, NodeId, RequestId};
 use crate::options::BroadcastOptions;
@@ -216,4 +217,40 @@ fn a_room_has_a_channel_of_its_own_if_the_mode_says_so() {
         // Node takes the room of a client of Socket.IO 2 for a public one.
         assert_eq!(room(mode, old_id).is_some(), has_public);
     }
+}
+
+#[test]
+fn an_error_says_what_is_wrong_with_a_notification() {
+    let codec = PostgresCodec::new("/", &NodeId::from("me"));
+    let limits = DecodeLimits::default();
+    for payload in ["", "[1]", " {}"] {
+        assert_eq!(codec.decode(payload.as_bytes(), &limits).unwrap_err(), DecodeError::NotJson);
+    }
+    let header = |id: &str| format!(r#"{{"uid":"other","type":3,"attachmentId":{id}}}"#);
+    for id in ["\"\"", "\"x\"", "-1", "1.5", "{}", "\"1 OR 1\"", "99999999999999999999"] {
+        let error = codec.decode(header(id).as_bytes(), &limits).unwrap_err();
+        assert_eq!(error, DecodeError::InvalidRowId, "{id}");
+    }
+    for id in ["7", "\"7\""] {
+        let notified = codec.decode(header(id).as_bytes(), &limits).unwrap();
+        assert!(matches!(notified, Some(Notified::Row { id, .. }) if &*id == "7"), "{id}");
+    }
+    let own = header("7").replace("other", "me");
+    assert!(codec.decode(own.as_bytes(), &limits).unwrap().is_none());
+    assert_eq!(codec.decode_row(b"{}", &limits).unwrap_err(), DecodeError::MissingType);
+    assert!(matches!(codec.decode_row(b"\x81", &limits), Err(DecodeError::MessagePack(_))));
+}
+
+#[test]
+fn the_longest_notification_is_one_that_postgresql_accepts() {
+    let codec = PostgresCodec::new("/", &NodeId::from("me"));
+    let message =
+        |len| Message::SocketsJoin { options: BroadcastOptions::new(), rooms: vec!["x".repeat(len).into()] };
+    let len = |message: &Message| match codec.encode(message).unwrap() {
+        crate::cluster::codec::Notification::Payload(published) => Some(published.payload.len()),
+        crate::cluster::codec::Notification::Row(_) => None,
+    };
+    let overhead = len(&message(0)).unwrap();
+    assert_eq!(len(&message(7_999 - overhead)), Some(7_999));
+    assert_eq!(len(&message(8_000 - overhead)), None);
 }

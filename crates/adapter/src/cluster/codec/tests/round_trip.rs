@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use socketio_proto::{Arguments, Object, Value};
 
 use super::describe;
-use crate::cluster::codec::{DecodeLimits, FormatError, RedisCodec, ShardedRedisCodec, SubscriptionMode};
+use crate::cluster::codec::{
+    DecodeLimits, FormatError, Notification, Notified, PostgresCodec, RedisCodec, ShardedRedisCodec,
+    SubscriptionMode,
+};
 use crate::cluster::{AckRequest, Message, NodeId, Recipient, RequestId};
 use crate::{
     BroadcastOptions, DeliveryPolicy, EncodedEvent, MessageEncoder, MissingReason, RemoteSocketState, Room,
@@ -216,6 +219,30 @@ proptest! {
         check(&message, &received.message, false);
         prop_assert_eq!(received.sender, Some(NodeId::from("one")));
     }
+
+    #[test]
+    fn postgres_messages_are_read_as_they_were_written(message in cluster_message(), max_payload in 0..400_usize) {
+        let one = PostgresCodec::new("/", &NodeId::from("one")).with_max_payload(max_payload);
+        let (two, limits) = (PostgresCodec::new("/", &NodeId::from("two")), DecodeLimits::default());
+        let (received, is_json) = match one.encode(&message).unwrap() {
+            Notification::Payload(published) => {
+                prop_assert!(published.payload.len() <= max_payload);
+                let Some(Notified::Message(received)) = two.decode(&published.payload, &limits).unwrap() else {
+                    return Err(TestCaseError::fail("it is a message"));
+                };
+                (received, true)
+            }
+            Notification::Row(row) => {
+                let notification = row.notification("42");
+                let notified = two.decode(&notification.payload, &limits).unwrap();
+                let is_row = matches!(notified, Some(Notified::Row { id, .. }) if &*id == "42");
+                prop_assert!(is_row);
+                (two.decode_row(&row.content, &limits).unwrap().unwrap(), false)
+            }
+        };
+        check(&message, &received.message, is_json);
+        prop_assert_eq!(received.sender, Some(NodeId::from("one")));
+    }
 }
 
 #[test]
@@ -229,4 +256,9 @@ fn a_format_refuses_what_it_does_not_have() {
     let emitter = RedisCodec::emitter("socket.io", "/");
     assert!(emitter.encode(&Recipient::All, &Message::FetchSockets { request, options }).is_err());
     assert!(emitter.encode(&Recipient::All, &Message::AllRooms { request }).is_err());
+    let emitter = PostgresCodec::emitter("socket.io", "/");
+    for message in [Message::Heartbeat, Message::AllRooms { request }] {
+        let error = emitter.encode(&message).unwrap_err();
+        assert_eq!(error, FormatError::NoForm { message: message.name() });
+    }
 }
