@@ -132,6 +132,19 @@ pub trait Adapter: Send + Sync {
         then();
     }
 
+    /// Returns whether events that this process has sent are not delivered to its sockets yet. Default: `false`, which is right
+    /// if [`broadcast`](Self::broadcast) delivers at once.
+    fn has_undelivered_events(&self) -> bool {
+        false
+    }
+
+    /// Calls `then` when all events that this process has sent before were delivered to its sockets. If there are any, the server
+    /// calls it with an event for one socket that is no broadcast, which so does not overtake them. Default: calls `then` at
+    /// once.
+    fn after_earlier_events(&self, then: Box<dyn FnOnce() + Send>) {
+        then();
+    }
+
     /// Delivers an event to the sockets that the options select. Each socket receives one copy. Returns the number of
     /// receivers in this process.
     ///

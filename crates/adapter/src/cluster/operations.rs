@@ -39,6 +39,14 @@ impl Adapter for ClusterAdapter {
         self.bus.close()
     }
 
+    fn has_undelivered_events(&self) -> bool {
+        !self.log_order.is_empty()
+    }
+
+    fn after_earlier_events(&self, then: Box<dyn FnOnce() + Send>) {
+        self.log_order.run(self, move |_| then());
+    }
+
     fn broadcast(&self, event: &EncodedEvent, options: &BroadcastOptions) -> Option<usize> {
         if options.local {
             if self.log_order.is_empty() {

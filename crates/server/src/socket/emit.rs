@@ -212,7 +212,13 @@ impl<'a> Emitter<'a> {
         let id = self.socket.namespace().next_ack_id();
         let timeout = self.timeout.unwrap_or(self.socket.namespace().limits().ack_timeout);
         let acknowledged = AckFuture::new(self.socket, id, timeout);
-        match self.push(event.as_ref(), Some(id), &arguments, |message| self.try_push(message)) {
+        let is_behind =
+            self.socket.is_recoverable() && self.socket.namespace().adapter().has_undelivered_events();
+        let sent = match is_behind {
+            true => self.emit_with_ack_in_order(event.as_ref(), id, &arguments),
+            false => self.push(event.as_ref(), Some(id), &arguments, |message| self.try_push(message)),
+        };
+        match sent {
             Ok(()) => acknowledged,
             Err(error) => acknowledged.failed(AckError::NotSent(error)),
         }
@@ -249,19 +255,59 @@ impl<'a> Emitter<'a> {
         }
         let mut options = BroadcastOptions::new().to(socket.id());
         options.private = true;
-        options.policy = match self.policy {
-            SlowReaderPolicy::Disconnect => DeliveryPolicy::Queue,
-            SlowReaderPolicy::Drop => DeliveryPolicy::Volatile,
-            SlowReaderPolicy::KeepLatest(key) => DeliveryPolicy::KeepLatest(key.name.into()),
-        };
+        options.policy = self.delivery_policy();
         let _ = BroadcastOutcomes::take();
         socket.namespace().adapter().broadcast(&encoded, &options);
-        self.observe_in_order(event, &encoded, BroadcastOutcomes::take());
+        self.observe_in_order(event, &encoded, false, BroadcastOutcomes::take());
         Ok(())
     }
 
+    /// Sends an event that requests an acknowledgement behind those that the message bus of a cluster has not returned yet. It is
+    /// no broadcast, because only this process can take the acknowledgement.
+    #[inline(never)]
+    fn emit_with_ack_in_order<T: Serialize>(
+        self,
+        event: &str,
+        id: u64,
+        arguments: &T,
+    ) -> Result<(), EmitError> {
+        let socket = self.socket;
+        if !socket.is_connected() {
+            return Err(EmitError::Disconnected);
+        }
+        if self.policy == SlowReaderPolicy::Drop && !socket.session().is_writable() {
+            // Nothing is encoded.
+            socket.record_delivery(PushOutcome::Dropped);
+            self.notify_dropped(event, DropReason::Volatile);
+            return Ok(());
+        }
+        let encoded = encode_event(socket.namespace(), Some(id), event, arguments, self.compress)?;
+        if !socket.session().has_capacity(encoded.message().max_framed_len()) {
+            return Err(EmitError::Full);
+        }
+        self.observe_in_order(event, &encoded, true, BroadcastOutcomes::default());
+        let (receiver, policy) = (socket.clone(), self.delivery_policy());
+        let then = move || receiver.deliver_later(&encoded, id, &policy);
+        socket.namespace().adapter().after_earlier_events(Box::new(then));
+        Ok(())
+    }
+
+    fn delivery_policy(&self) -> DeliveryPolicy {
+        match self.policy {
+            SlowReaderPolicy::Disconnect => DeliveryPolicy::Queue,
+            SlowReaderPolicy::Drop => DeliveryPolicy::Volatile,
+            SlowReaderPolicy::KeepLatest(key) => DeliveryPolicy::KeepLatest(key.name.into()),
+        }
+    }
+
     /// Reports an event that was sent in the order of the log to the observers of the server and of the socket.
-    fn observe_in_order(&self, event: &str, encoded: &EncodedEvent, outcomes: BroadcastOutcomes) {
+    fn observe_in_order(
+        &self,
+        event: &str,
+        encoded: &EncodedEvent,
+        is_ack_requested: bool,
+        outcomes: BroadcastOutcomes,
+    ) {
         let socket = self.socket;
         let message = encoded.message();
         if socket.namespace().observers().is_active() {
@@ -277,14 +323,14 @@ impl<'a> Emitter<'a> {
             if outcomes.dropped == 0 && outcomes.overflowed == 0 {
                 let bytes =
                     message.text().len() + message.attachments().iter().map(Bytes::len).sum::<usize>();
-                socket.notify(|| Observation::EventSent { socket, event, bytes, is_ack_requested: false });
+                socket.notify(|| Observation::EventSent { socket, event, bytes, is_ack_requested });
             }
         }
         if socket.observes_outgoing()
             && let Some(event) =
                 decode_event(message.text(), message.attachments().iter().map(|data| &**data))
         {
-            socket.observe_outgoing(ObservedEvent::new(&event, false));
+            socket.observe_outgoing(ObservedEvent::new(&event, is_ack_requested));
         }
     }
 
@@ -372,5 +418,21 @@ impl<'a> Emitter<'a> {
             reason,
             receivers: 1,
         });
+    }
+}
+
+impl Socket {
+    /// Sends an event that has waited for earlier ones. If it cannot be sent, nobody waits for its acknowledgement.
+    fn deliver_later(&self, event: &EncodedEvent, ack_id: u64, policy: &DeliveryPolicy) {
+        if !self.is_connected() {
+            return;
+        }
+        let Some(pushed) = self.0.outgoing().send_shared(event, self.policy_of(policy)) else {
+            return self.0.acks.remove(ack_id);
+        };
+        self.record_delivery(pushed.outcome);
+        if let Some(waker) = pushed.waker {
+            waker.wake();
+        }
     }
 }

@@ -34,7 +34,8 @@ async fn connect(proxies: Option<TrustedProxies>, tls: Option<Tls>) -> (TcpStrea
         is_tls: tls.is_some(),
         sessions: ConnectionSessions::default(),
     };
-    let accepted = Accepted { socket: AcceptedSocket::Registered(stream), peer, permit: None, proxy_protocol, tls };
+    let accepted =
+        Accepted { socket: AcceptedSocket::Registered(stream), peer, permit: None, proxy_protocol, tls };
     let connection = async move {
         let (_stopping, stopping) = watch::channel(false);
         let shutdown = Shutdown { stopping, _token: TaskTracker::new().token() };

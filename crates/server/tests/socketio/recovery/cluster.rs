@@ -146,6 +146,25 @@ async fn an_emit_right_after_a_join_reaches_the_socket() {
 }
 
 #[tokio::test]
+async fn an_event_that_requests_an_acknowledgement_does_not_overtake_earlier_ones() {
+    let mut cluster = start().await;
+    let (mut client, socket) = cluster.recovering(0).await;
+    socket.emit("first", ());
+    let answers = ["second", "third"].map(|name| socket.emit_with_ack::<u8>(name, ()));
+    socket.emit("fourth", ());
+    cluster.bus.settle();
+    client.expect(["first"]).await;
+    for (id, name) in ["second", "third"].into_iter().enumerate() {
+        assert_eq!(client.packet().await, Some(format!(r#"42{id}["{name}"]"#)));
+        client.send(&format!("43{id}[{id}]")).await;
+    }
+    client.expect(["fourth"]).await;
+    for (id, answer) in (0..).zip(answers) {
+        assert_eq!(soon(answer).await, Ok(id));
+    }
+}
+
+#[tokio::test]
 async fn a_socket_that_leaves_a_room_and_joins_it_again_is_in_it() {
     let mut cluster = start().await;
     let io = cluster.servers[0].clone();

@@ -238,9 +238,8 @@ impl Test {
         for (number, answer) in answered {
             assert_eq!(soon(answer).await, Ok(number), "seed {seed}");
         }
-        if limit == usize::MAX {
-            assert!(asked.is_empty() && awaited.is_empty(), "seed {seed}: {asked:?} {awaited:?}");
-        }
+        // A question of the server may wait for the events that were sent before it.
+        assert!(limit < usize::MAX || awaited.is_empty(), "seed {seed}: {awaited:?}");
     }
 
     /// Cuts the connection of a client, which comes back at once to one of the servers.

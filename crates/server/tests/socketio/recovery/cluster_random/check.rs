@@ -12,6 +12,7 @@ impl Test {
         self.settle();
         for client in 0..CLIENTS {
             self.read(client, usize::MAX).await;
+            assert!(self.clients[client].asked.is_empty(), "seed {seed}: a question does not arrive");
         }
         let last = self.events.len() - 1;
         let mut log = vec![];
