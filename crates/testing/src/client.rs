@@ -1,10 +1,11 @@
 //! A Socket.IO client in the process of its server.
 
 mod builder;
+mod connection;
+mod receiving;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::time::Duration;
 
 use client::{AckError, DisconnectReason, EventStream, Socket, StreamEvent};
@@ -16,6 +17,8 @@ use tokio::time::timeout;
 
 pub use builder::Builder;
 pub(crate) use builder::TIMEOUT;
+use receiving::describe_event;
+pub(crate) use receiving::now;
 
 use crate::error::{ConnectError, Error, describe, excerpt};
 use crate::link::Link;
@@ -202,77 +205,12 @@ impl Client {
         })
     }
 
-    /// Waits for the next event of this name, and returns its arguments, deserialized as by [`Data`](client::Data): a tuple
-    /// takes one argument for each element. Events of other names are kept, in order, for later calls.
-    ///
-    /// If the server has requested an acknowledgement, use [`recv_event`](Self::recv_event).
-    ///
-    /// Cancel safe: if the future is dropped, no event is lost.
-    ///
-    /// # Errors
-    /// The event did not come in time, the connection has ended, or the arguments have another type.
-    pub async fn recv<T: DeserializeOwned>(&mut self, event: impl AsRef<str>) -> Result<T, Error> {
-        let event = self.recv_event(event).await?;
-        event.data().map_err(|error| {
-            let awaited = format!("the event {:?}", event.name());
-            Error::WrongType { awaited, received: describe_event(&event), reason: error.to_string() }
-        })
-    }
-
-    /// Waits for the next event of this name. Events of other names are kept.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use server as tidewire_server;
-    /// use tidewire_server::{Server, Socket};
-    /// use tidewire_testing as testing;
-    ///
-    /// let io = Server::new();
-    /// io.on("ask me", async |socket: Socket| {
-    ///     let answer = socket.emit_with_ack::<String>("question", "How are you?").await;
-    ///     socket.emit("answered", answer.unwrap_or_default());
-    /// });
-    /// let mut alice = testing::connect(&io).await?;
-    /// alice.emit("ask me", ()).await?;
-    /// let question = alice.recv_event("question").await?;
-    /// assert_eq!(question.data::<String>()?, "How are you?");
-    /// question.ack("fine");
-    /// assert_eq!(alice.recv::<String>("answered").await?, "fine");
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// The event did not come in time, or the connection has ended.
-    pub async fn recv_event(&mut self, event: impl AsRef<str>) -> Result<StreamEvent, Error> {
-        let event = event.as_ref();
-        self.recv_where(|arrived| arrived.name() == event, || format!("the event {event:?}")).await
-    }
-
-    /// Waits for the next event of any name. Cancel safe.
-    ///
-    /// # Errors
-    /// No event came in time, or the connection has ended.
-    pub async fn recv_any(&mut self) -> Result<StreamEvent, Error> {
-        self.recv_where(|_| true, || "an event".to_owned()).await
-    }
-
-    /// Returns the next event of any name that has arrived, without waiting. An event that the server has just sent may not
-    /// have arrived: call [`sync`](Self::sync) before.
-    pub fn try_recv(&mut self) -> Option<StreamEvent> {
-        self.take_arrived();
-        self.arrived.pop_front()
-    }
-
     /// Waits until the handlers of all events that this client has sent have finished, and until everything has arrived that
     /// the server has sent to this client before.
     ///
-    /// It makes a round trip through the queue of events that the server handles for this client, and does not sleep. It does
-    /// not wait for handlers that are `concurrent`, for tasks that handlers have spawned, and for other clients. Listeners and
-    /// middleware of events on the server see its event, `tidewire-testing:sync`.
+    /// It makes a round trip through the queue of events that the server handles for this client, and does not sleep. It
+    /// does not wait for handlers that are `concurrent`, for tasks that handlers have spawned, and for other clients.
+    /// Listeners and middleware of events on the server see its event, `tidewire-testing:sync`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -343,113 +281,6 @@ impl Client {
         }
     }
 
-    /// Disconnects from the namespace, and waits until the server has noticed it. The handler `on_disconnect` of the server
-    /// may still run.
-    ///
-    /// # Errors
-    /// The client is not connected, or the server has not noticed it in time.
-    pub async fn disconnect(&mut self) -> Result<(), Error> {
-        let socket = self.server_socket()?;
-        self.socket.disconnect();
-        match timeout(self.timeout, socket.disconnected()).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(self.timed_out("the end of the socket of the server".to_owned())),
-        }
-    }
-
-    /// Waits until the client is disconnected, and returns the reason. Each disconnect is returned once, also if it came
-    /// before the call. Cancel safe.
-    ///
-    /// # Errors
-    /// The client is still connected after the time.
-    pub async fn disconnected(&mut self) -> Result<DisconnectReason, Error> {
-        let told = self.told;
-        let waited = {
-            let disconnects = self.disconnects.wait_for(|disconnects| disconnects.len() > told);
-            // The client keeps the sender.
-            timeout(self.timeout, disconnects).await.ok().and_then(Result::ok)
-        };
-        match waited.and_then(|disconnects| disconnects.get(told).copied()) {
-            Some(reason) => {
-                self.told += 1;
-                Ok(reason)
-            }
-            None => Err(self.timed_out("the end of the connection".to_owned())),
-        }
-    }
-
-    /// Connects again after the client was disconnected. If the server recovers sessions, this asks for the former one:
-    /// [`Socket::is_recovered`] says whether it succeeded. Does nothing if the client is connected.
-    ///
-    /// # Errors
-    /// The server has refused the client, or has not accepted it in time.
-    pub async fn reconnect(&mut self) -> Result<(), ConnectError> {
-        self.connect_socket().await
-    }
-
-    async fn connect_socket(&mut self) -> Result<(), ConnectError> {
-        let limit = self.timeout;
-        let connecting = async {
-            loop {
-                self.socket.connect();
-                match self.socket.connected().await {
-                    // That was the former connection: its end has overtaken the call of `connect`.
-                    Err(client::ConnectError::ConnectionLost(_)) if !self.socket.is_connected() => {}
-                    connected => return connected,
-                }
-            }
-        };
-        timeout(limit, connecting).await.map_err(|_| ConnectError::TimedOut(limit))??;
-        self.former = self.disconnects.borrow().len();
-        Ok(())
-    }
-
-    /// Waits for the first event, in order, for which `is_wanted` is true.
-    async fn recv_where(
-        &mut self,
-        is_wanted: impl Fn(&StreamEvent) -> bool,
-        awaited: impl Fn() -> String,
-    ) -> Result<StreamEvent, Error> {
-        let limit = self.timeout;
-        let mut checked = 0;
-        let search = async {
-            loop {
-                while let Some(event) = self.arrived.get(checked) {
-                    if is_wanted(event) {
-                        return self.arrived.remove(checked);
-                    }
-                    checked += 1;
-                }
-                let is_over = !self.reconnects && self.disconnects.borrow().len() > self.former;
-                let disconnected = self.disconnects.changed();
-                tokio::select! {
-                    biased;
-                    event = self.events.next() => self.arrived.push_back(event?),
-                    // All events were received before the end of the connection.
-                    () = std::future::ready(()), if is_over => return None,
-                    changed = disconnected => changed.ok()?,
-                }
-            }
-        };
-        match timeout(limit, search).await {
-            Ok(Some(event)) => Ok(event),
-            Ok(None) => Err(self.disconnected_error(awaited())),
-            Err(_) => Err(self.timed_out(awaited())),
-        }
-    }
-
-    /// Takes what the real client has received, without waiting.
-    fn take_arrived(&mut self) {
-        while let Some(event) = now(self.events.next()).flatten() {
-            self.arrived.push_back(event);
-        }
-    }
-
-    fn describe_arrived(&mut self) -> Vec<String> {
-        self.take_arrived();
-        describe(&self.arrived, describe_event)
-    }
-
     /// Returns why nothing can be sent, if the client stays disconnected.
     fn check_connected(&self) -> Result<(), String> {
         if self.reconnects || self.socket.is_connected() { Ok(()) } else { Err(self.reason()) }
@@ -467,19 +298,6 @@ impl Client {
 
     fn timed_out(&mut self, awaited: String) -> Error {
         Error::TimedOut { awaited, timeout: self.timeout, arrived: self.describe_arrived() }
-    }
-}
-
-fn describe_event(event: &StreamEvent) -> String {
-    excerpt(format!("{:?} [{}]", event.name(), event.arguments().json_elements()))
-}
-
-/// Returns the output of a future that is ready.
-pub(crate) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut context) {
-        std::task::Poll::Ready(output) => Some(output),
-        std::task::Poll::Pending => None,
     }
 }
 

@@ -30,13 +30,13 @@
 //! # }
 //! ```
 //!
-//! A [`Client`] is the real client of Tidewire, and its server is the real server. Between them, HTTP and WebSocket pass over
-//! a stream in memory. So a test sees what a program sees: the middleware, the order of events, limits and timeouts. It
-//! uses no socket of the operating system. What belongs to a listener is not part of it: TLS, HTTP/2, workers, and the limits
-//! of HTTP connections. A [`WebSocket`] does the same for handlers of raw WebSockets.
+//! A [`Client`] is the real client of Tidewire, and its server is the real server. Between them, HTTP and WebSocket pass
+//! over a stream in memory. So a test sees what a program sees: the middleware, the order of events, limits and timeouts.
+//! It uses no socket of the operating system. What belongs to a listener is not part of it: TLS, HTTP/2, workers, and the
+//! limits of HTTP connections. A [`WebSocket`] does the same for handlers of raw WebSockets.
 //!
-//! **Nothing waits for ever.** Each method that waits gives up after five seconds, see [`Builder::timeout`]. The error says what
-//! has arrived instead.
+//! **Nothing waits for ever.** Each method that waits gives up after five seconds, see [`Builder::timeout`]. The error
+//! says what has arrived instead.
 //!
 //! **Nothing sleeps.** [`Client::sync`] and [`Client::expect_nothing`] wait for a round trip, not for some time.
 //!

@@ -105,8 +105,8 @@ impl Link {
         self.0.send_modify(|condition| condition.is_stalled = true);
     }
 
-    /// Makes the client a slow reader: it reads nothing, but still sends. The buffers of the connection hold 64 KiB, and then
-    /// the server has to keep what it sends to this client.
+    /// Makes the client a slow reader: it reads nothing, but still sends. The buffers of the connection hold 64 KiB, and
+    /// then the server has to keep what it sends to this client.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -135,8 +135,8 @@ impl Link {
         self.0.send_modify(|condition| condition.delay = delay);
     }
 
-    /// Ends all faults. What a [delay](Self::delay) holds back still arrives at its time. A connection that was cut stays cut:
-    /// the client has to connect again.
+    /// Ends all faults. What a [delay](Self::delay) holds back still arrives at its time. A connection that was cut stays
+    /// cut: the client has to connect again.
     pub fn restore(&self) {
         self.0.send_modify(|condition| {
             *condition = Condition { cuts: condition.cuts, ..Condition::default() };

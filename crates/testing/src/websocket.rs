@@ -194,8 +194,8 @@ impl WebSocket {
         &self.link
     }
 
-    /// Sends a message. Waits while the write buffer is full. Not cancel safe: if the future is dropped, the message may or may
-    /// not have been sent.
+    /// Sends a message. Waits while the write buffer is full. Not cancel safe: if the future is dropped, the message may or
+    /// may not have been sent.
     ///
     /// # Errors
     /// The connection has ended, or the write buffer stays full.
