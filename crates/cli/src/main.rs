@@ -17,6 +17,11 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 
+/// Returns freed memory to the system within seconds. glibc keeps most of it: docs/deployment.md, "Memory".
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let Err(error) = run(Cli::parse()) else { return ExitCode::SUCCESS };
     // Returning the error would print it too, but would wait until somebody reads it.

@@ -2,6 +2,8 @@
 
 mod addresses;
 mod floods;
+#[cfg(feature = "jemalloc")]
+mod freed_memory;
 mod http;
 mod http2;
 mod json_nesting;
