@@ -6,6 +6,7 @@
 pub mod floor;
 pub mod host;
 pub mod load;
+pub mod memory;
 pub mod storm;
 pub mod suite;
 pub mod wire;

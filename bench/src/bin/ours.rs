@@ -10,6 +10,8 @@
 //!
 //! COMPRESSION is `deflate` for the defaults, `level6` for smaller messages, or `takeover` for messages that may refer
 //! to earlier ones (context takeover). With `recovery` instead, Socket.IO has connection state recovery.
+//!
+//! Its allocator is that of the system, or jemalloc with the cargo feature of this name.
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -22,6 +24,10 @@ use tidewire::server::{ConnectionStateRecovery, Data, Reply, Server, Socket};
 use tidewire::ws::{self, DeflateOptions, PreparedMessage, WebSocket};
 use tokio::runtime::Builder;
 use tokio::sync::broadcast;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> anyhow::Result<()> {
     tidewire_bench::host::raise_descriptor_limit()?;
