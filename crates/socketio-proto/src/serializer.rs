@@ -320,7 +320,11 @@ impl Compound<'_, '_> {
     }
 
     fn finish(self) {
-        self.serializer.put(self.close);
+        match self.close.as_bytes() {
+            // Most often. A copy of unknown length would cost a call.
+            &[bracket] => self.serializer.text.push(bracket),
+            _ => self.serializer.put(self.close),
+        }
     }
 }
 

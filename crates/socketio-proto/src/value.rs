@@ -2,6 +2,7 @@
 
 mod deserialize;
 mod deserializer;
+mod hand_over;
 mod number;
 mod object;
 mod parse;
@@ -16,6 +17,7 @@ use crate::error::ArgumentsError;
 use ws_proto::Excerpt;
 
 pub(crate) use self::deserialize::VALUE_NAME;
+pub(crate) use self::hand_over::hand_over;
 pub use self::number::Number;
 pub use self::object::Object;
 pub(crate) use self::parse::parse_prefix;

@@ -6,7 +6,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use crate::error::{ArgumentsError, reason_without_position};
 use crate::scan::SERDE_JSON_PRIVATE_PREFIX;
-use crate::value::{VALUE_NAME, parse_prefix};
+use crate::value::{VALUE_NAME, hand_over, parse_prefix};
 
 /// Reads the arguments, one JSON value at a time.
 ///
@@ -33,8 +33,11 @@ impl<'de> Elements<'de> {
             return Ok((seed.deserialize(value)?, end));
         }
         let mut json = serde_json::Deserializer::from_str(self.rest);
-        let value = seed.deserialize(&mut json)?;
-        let mut end = json.into_iter::<IgnoredAny>().byte_offset();
+        let mut end = 0;
+        let value = seed.deserialize(JsonText { text: self.rest, json: &mut json, value_end: &mut end })?;
+        if end == 0 {
+            end = json.into_iter::<IgnoredAny>().byte_offset();
+        }
         if end == 0 {
             // The type has read nothing from its deserializer.
             let mut json = serde_json::Deserializer::from_str(self.rest);
@@ -118,6 +121,59 @@ impl<'de> Deserializer<'de> for &mut Elements<'de> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
         tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// The text of an argument. A [`Value`](crate::Value) is parsed from it in one pass. serde_json, which reads everything
+/// else, would search for its end first.
+struct JsonText<'a, 'de> {
+    text: &'de str,
+    json: &'a mut serde_json::Deserializer<serde_json::de::StrRead<'de>>,
+    /// Where the argument ends. Set if serde_json has not read it.
+    value_end: &'a mut usize,
+}
+
+macro_rules! left_to_serde_json {
+    ($($method:ident($($argument:ident: $type:ty),*))*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(
+            self,
+            $($argument: $type,)*
+            visitor: V,
+        ) -> Result<V::Value, serde_json::Error> {
+            self.json.$method($($argument,)* visitor)
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for JsonText<'_, 'de> {
+    type Error = serde_json::Error;
+
+    #[inline]
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, serde_json::Error> {
+        if name != VALUE_NAME {
+            return self.json.deserialize_newtype_struct(name, visitor);
+        }
+        let (value, end) = parse_prefix(self.text, &[]).map_err(de::Error::custom)?;
+        *self.value_end = end;
+        hand_over(value, visitor)
+    }
+
+    left_to_serde_json! {
+        deserialize_any() deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32() deserialize_i64()
+        deserialize_i128() deserialize_u8() deserialize_u16() deserialize_u32() deserialize_u64() deserialize_u128()
+        deserialize_f32() deserialize_f64() deserialize_char() deserialize_str() deserialize_string()
+        deserialize_bytes() deserialize_byte_buf() deserialize_option() deserialize_unit() deserialize_seq()
+        deserialize_map() deserialize_identifier() deserialize_ignored_any()
+        deserialize_unit_struct(name: &'static str)
+        deserialize_tuple(len: usize)
+        deserialize_tuple_struct(name: &'static str, len: usize)
+        deserialize_struct(name: &'static str, fields: &'static [&'static str])
+        deserialize_enum(name: &'static str, variants: &'static [&'static str])
     }
 }
 

@@ -6,14 +6,15 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
-use super::{Number, Object, Value, parse_prefix};
+use super::hand_over::take;
+use super::{Object, Value, parse_prefix};
 
 /// The name by which serde_json's deserializer returns the text of a value instead of its parts. It is the name of
 /// `serde_json::value::RawValue`.
 pub(super) const RAW_VALUE_NAME: &str = "$serde_json::private::RawValue";
 
-/// The name of [`Value`] for two deserializers of this crate: that of a [`Value`], which then keeps the text of numbers,
-/// and that of an argument that is a string, which then passes on its text. Other deserializers ignore it.
+/// The name of [`Value`] for the deserializers of this crate: that of a [`Value`] and those of an argument. They then pass
+/// on the whole value, or the text of a string. Other deserializers ignore it.
 pub(crate) const VALUE_NAME: &str = "$tidewire::private::Value";
 
 impl<'de> Deserialize<'de> for Value {
@@ -33,12 +34,12 @@ impl<'de> Visitor<'de> for NamedVisitor {
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_newtype_struct(RAW_VALUE_NAME, ValueVisitor { is_from_value: false })
+        deserializer.deserialize_newtype_struct(RAW_VALUE_NAME, ValueVisitor)
     }
 
-    /// Only the deserializer of a [`Value`] calls this: it knows [`VALUE_NAME`].
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(ValueVisitor { is_from_value: true })
+    /// Only [`hand_over`](super::hand_over()) calls this.
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        take().ok_or_else(|| E::invalid_type(Unexpected::Unit, &self))
     }
 
     /// Only the deserializer of an argument that is a string calls this: it knows [`VALUE_NAME`].
@@ -48,11 +49,7 @@ impl<'de> Visitor<'de> for NamedVisitor {
 }
 
 /// Takes what the deserializer has: the text of a value, or its parts.
-struct ValueVisitor {
-    /// The deserializer is that of a [`Value`]. It passes on a number as its text, by `visit_some`, for which it has no
-    /// other use.
-    is_from_value: bool,
-}
+struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
@@ -66,9 +63,6 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.is_from_value {
-            return String::deserialize(deserializer).map(|text| Value::Number(Number::parse(&text)));
-        }
         Value::deserialize(deserializer)
     }
 
@@ -124,7 +118,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let mut members = Vec::new();
         // serde_json lends both the name and the text of a value, so neither is copied before it is parsed.
         while let Some(Text(key)) = map.next_key::<Text<'_>>()? {
-            if key == RAW_VALUE_NAME && members.is_empty() && !self.is_from_value {
+            if key == RAW_VALUE_NAME && members.is_empty() {
                 let Text(text) = map.next_value()?;
                 return parse_prefix(&text, &[]).map(|(value, _)| value).map_err(A::Error::custom);
             }

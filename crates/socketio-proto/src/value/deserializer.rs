@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer};
+use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, Unexpected,
     VariantAccess, Visitor,
@@ -11,6 +11,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Error;
 
 use super::deserialize::{RAW_VALUE_NAME, VALUE_NAME};
+use super::hand_over::hand_over;
 use super::{Number, Object, Value};
 
 impl Value {
@@ -158,7 +159,7 @@ impl<'de> Deserializer<'de> for Value {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match name {
-            VALUE_NAME => visitor.visit_some(WithNumberText(self)),
+            VALUE_NAME => hand_over(self, visitor),
             RAW_VALUE_NAME if self.contains_bytes() => {
                 let error = visitor.visit_bytes(&[]).err();
                 Err(error.map_or_else(|| Error::custom("binary data"), |error| cannot_hold_bytes(&error)))
@@ -210,27 +211,6 @@ impl<'de> IntoDeserializer<'de, Error> for Value {
 
     fn into_deserializer(self) -> Self {
         self
-    }
-}
-
-/// A value for a [`Value`]: a number is passed on as its text.
-struct WithNumberText(Value);
-
-impl<'de> Deserializer<'de> for WithNumberText {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if let Value::Number(number) = &self.0
-            && let Some(text) = number.noncanonical_text()
-        {
-            return visitor.visit_some(StrDeserializer::new(text));
-        }
-        self.0.visit(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::number::{write_float, write_integer};
+use crate::number::write_float;
 
 /// A JSON number. It keeps the text that it was received with, so `1.0` and `12345678901234567890123` are sent as they
 /// came. Two numbers are equal if their texts are.
@@ -68,19 +68,19 @@ impl Number {
 
     /// Takes a JSON number, whose syntax has been checked.
     pub(super) fn parse(text: &str) -> Self {
-        let mut written = Vec::new();
-        let repr = if let Ok(value) = text.parse::<u64>() {
-            write_integer(&mut written, value);
-            Repr::Unsigned(value)
-        } else if let Ok(value) = text.parse::<i64>() {
-            write_integer(&mut written, value);
-            Repr::Signed(value)
-        } else {
-            let value = text.parse::<f64>().unwrap_or(f64::NAN);
-            write_float(&mut written, value);
-            Repr::Float(value)
-        };
-        Self(if written == text.as_bytes() { repr } else { Repr::Text(text.into()) })
+        // JSON has no leading zeros and no plus sign, so all integers but one have only one text.
+        if let Ok(value) = text.parse::<u64>() {
+            return Self(Repr::Unsigned(value));
+        }
+        if let Ok(value @ ..=-1) = text.parse::<i64>() {
+            return Self(Repr::Signed(value));
+        }
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() && ryu_js::Buffer::new().format_finite(value) == text => {
+                Self(Repr::Float(value))
+            }
+            _ => Self(Repr::Text(text.into())),
+        }
     }
 }
 

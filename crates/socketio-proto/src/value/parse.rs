@@ -60,12 +60,24 @@ struct ValueBuilder<'a> {
 
 /// A list or an object that has not ended yet, and where its contents begin on the stacks.
 #[derive(Clone, Copy)]
-enum Open {
-    Array { values: usize },
-    Object { keys: usize, values: usize },
+struct Open {
+    values: usize,
+    /// `None` for a list.
+    keys: Option<usize>,
 }
 
 impl ValueBuilder<'_> {
+    /// Takes the elements of a list from the stack.
+    fn take_elements(&mut self, start: usize) -> Vec<Value> {
+        // A list of one element is worth a case of its own: a copy of unknown length costs as much as the allocation.
+        if self.values.len() == start + 1
+            && let Some(element) = self.values.pop()
+        {
+            return vec![element];
+        }
+        self.values.split_off(start)
+    }
+
     /// Returns the attachment that an object refers to, if the object is a placeholder.
     fn attachment(&self, object: &Object) -> Option<Bytes> {
         if self.attachments.is_empty() || object.get(PLACEHOLDER_KEY)?.as_bool() != Some(true) {
@@ -83,11 +95,8 @@ impl ScanObserver for ValueBuilder<'_> {
             self.too_deep = true;
             return;
         }
-        let values = self.values.len();
-        self.open.push(match is_object {
-            true => Open::Object { keys: self.keys.len(), values },
-            false => Open::Array { values },
-        });
+        let keys = is_object.then_some(self.keys.len());
+        self.open.push(Open { values: self.values.len(), keys });
     }
 
     fn key(&mut self, raw: &str) {
@@ -98,12 +107,13 @@ impl ScanObserver for ValueBuilder<'_> {
 
     fn scalar(&mut self, raw: &str) {
         if self.excess_depth == 0 {
-            self.values.push(match raw {
-                "null" => Value::Null,
-                "true" => Value::Bool(true),
-                "false" => Value::Bool(false),
-                text if text.starts_with('"') => Value::String(unescape(text)),
-                number => Value::Number(Number::parse(number)),
+            // The syntax has been checked, so the first byte tells which kind of value it is.
+            self.values.push(match raw.as_bytes().first() {
+                Some(b'"') => Value::String(unescape(raw)),
+                Some(b'n') => Value::Null,
+                Some(b't') => Value::Bool(true),
+                Some(b'f') => Value::Bool(false),
+                _ => Value::Number(Number::parse(raw)),
             });
         }
     }
@@ -115,8 +125,8 @@ impl ScanObserver for ValueBuilder<'_> {
         }
         let value = match self.open.pop() {
             None => return,
-            Some(Open::Array { values }) => Value::Array(self.values.drain(values..).collect()),
-            Some(Open::Object { keys, values }) => {
+            Some(Open { values, keys: None }) => Value::Array(self.take_elements(values)),
+            Some(Open { values, keys: Some(keys) }) => {
                 let object = self.keys.drain(keys..).zip(self.values.drain(values..)).collect();
                 self.attachment(&object).map_or(Value::Object(object), Value::Bytes)
             }
