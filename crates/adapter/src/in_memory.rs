@@ -67,7 +67,32 @@ pub struct InMemoryAdapter {
 }
 
 /// The connections that a broadcast wakes.
-type Wakers = SmallVec<[Waker; 16]>;
+#[derive(Default)]
+struct Wakers {
+    wakers: SmallVec<[Waker; 16]>,
+    /// One of the receivers, if there are many.
+    receiver: Option<Arc<dyn LocalSocket>>,
+}
+
+/// The number of connections beyond which their server decides how fast they are woken.
+const MANY: usize = 256;
+
+impl Wakers {
+    fn push(&mut self, receiver: &Arc<dyn LocalSocket>, waker: Waker) {
+        self.wakers.push(waker);
+        if self.wakers.len() == MANY {
+            self.receiver = Some(Arc::clone(receiver));
+        }
+    }
+
+    /// Wakes the connections. The caller holds no lock.
+    fn wake(self) {
+        match self.receiver {
+            None => self.wakers.into_iter().for_each(Waker::wake),
+            Some(receiver) => receiver.wake_receivers(self.wakers.into_vec()),
+        }
+    }
+}
 
 impl InMemoryAdapter {
     /// Creates an adapter for a new namespace.
@@ -133,9 +158,9 @@ impl InMemoryAdapter {
     }
 
     fn deliver(&self, event: &EncodedEvent, options: &BroadcastOptions) -> usize {
-        let mut wakers = Wakers::new();
+        let mut wakers = Wakers::default();
         let receivers = self.push_to_selected(event, options, &mut wakers, |_| {});
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
         receivers
     }
 
@@ -153,7 +178,9 @@ impl InMemoryAdapter {
         self.read().for_each_selected(options, |slot, member| {
             receivers += 1;
             note(slot);
-            wakers.extend(member.deliver(event, &options.policy));
+            if let Some(waker) = member.deliver(event, &options.policy) {
+                wakers.push(member, waker);
+            }
         });
         receivers
     }

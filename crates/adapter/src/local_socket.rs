@@ -28,6 +28,12 @@ pub trait LocalSocket: Any + Send + Sync {
     /// `policy` is for a connection that is behind.
     fn deliver(&self, event: &EncodedEvent, policy: &DeliveryPolicy) -> Option<Waker>;
 
+    /// Wakes the connections of a broadcast that many sockets have received. The adapter calls this for one of them, and
+    /// holds no lock during this call. Default: wakes all of them at once.
+    fn wake_receivers(&self, wakers: Vec<Waker>) {
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Queues an event that requests an acknowledgement. `ack_id` is the id that the event was encoded with. The socket
     /// passes the acknowledgement to `waiter`, or the reason why there is none. The adapter holds no lock during this
     /// call.

@@ -10,6 +10,7 @@ mod peer_timeout;
 mod read_buffer;
 mod stream;
 mod turn_budget;
+mod wake_in_batches;
 mod websocket;
 mod write_queue;
 
@@ -23,6 +24,7 @@ pub(crate) use peer_timeout::PeerTimer;
 pub use read_buffer::ReadBuffer;
 pub use stream::{BoxedIo, Stream};
 pub use turn_budget::TurnBudget;
+pub use wake_in_batches::wake_in_batches;
 pub(crate) use websocket::LINGER;
 pub use websocket::{MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, StreamEnd, WebSocketStream};
 pub use write_queue::{WireBytes, WriteQueue};

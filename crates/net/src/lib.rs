@@ -32,7 +32,7 @@ pub use self::http::{
 pub use self::io::{
     BoxedIo, DeadlineTimer, Frame, LatestKey, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox,
     OutboxItem, OutboxSignals, PeerTimeout, PushError, PushOutcome, Pushed, ReadBuffer, SlowReaderPolicy,
-    Stream, StreamEnd, TurnBudget, WebSocketStream, WireBytes, WriteQueue, defer_wake, now,
+    Stream, StreamEnd, TurnBudget, WebSocketStream, WireBytes, WriteQueue, defer_wake, now, wake_in_batches,
 };
 pub use log_rate_limit::LogRateLimit;
 pub use memory_budget::{

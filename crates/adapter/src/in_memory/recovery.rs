@@ -6,11 +6,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use smallvec::SmallVec;
 use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
-use super::InMemoryAdapter;
+use super::{InMemoryAdapter, Wakers};
 use crate::cluster::MovedSession;
 use crate::host::Host;
 use crate::local_socket::LocalSocket;
@@ -134,7 +133,7 @@ impl InMemoryAdapter {
         assigned: Option<&str>,
     ) -> usize {
         let Some(host) = recovery.host.upgrade() else { return 0 };
-        let mut wakers = SmallVec::new();
+        let mut wakers = Wakers::default();
         let mut state = recovery.state();
         let is_logged = is_logged(options);
         let event = match assigned {
@@ -157,7 +156,7 @@ impl InMemoryAdapter {
             starts_timer = needs_timer(&mut state);
         }
         drop(state);
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        wakers.wake();
         if starts_timer {
             recovery.start_timer();
         }

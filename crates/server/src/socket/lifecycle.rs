@@ -262,6 +262,10 @@ impl LocalSocket for Socket {
         pushed.waker
     }
 
+    fn wake_receivers(&self, wakers: Vec<Waker>) {
+        net::wake_in_batches(wakers);
+    }
+
     fn deliver_with_ack(&self, event: &EncodedEvent, ack_id: u64, timeout: Duration, waiter: AckWaiter) {
         if !self.is_connected() {
             return;
