@@ -67,6 +67,12 @@ impl Client {
     }
 }
 
+/// The maximum number of lists and objects in one message: one for every six bytes of the largest message, and at least
+/// as many as with the default size. Pairs of digits, such as `[[1,2],[3,4]]`, take six bytes each.
+fn max_lists_and_objects(max_payload: usize) -> usize {
+    max_payload.max(1_000_000) / 6
+}
+
 /// The handler of one Engine.IO session.
 pub struct Connection {
     server: Server,
@@ -89,7 +95,8 @@ impl Connection {
         limits.connect_timeout = server.limits().connect_timeout;
         limits.attachment_timeout = server.limits().attachment_timeout;
         let protocol = if session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 };
-        let decoder_limits = socketio_proto::DecoderLimits::default();
+        let mut decoder_limits = socketio_proto::DecoderLimits::default();
+        decoder_limits.max_lists_and_objects = max_lists_and_objects(server.max_payload());
         let mut machine = machine::Connection::new(protocol, &limits, &decoder_limits, now);
         if let Some(parser) = server.parser() {
             machine = machine.with_parser(&**parser, &decoder_limits);

@@ -200,6 +200,11 @@ impl Server {
         self.application().shared.parser.as_ref()
     }
 
+    /// Returns the maximum size of a message of a client, in bytes.
+    pub(crate) fn max_payload(&self) -> usize {
+        self.0.options().protocol.max_payload
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.application().shared.limits
     }

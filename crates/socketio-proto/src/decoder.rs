@@ -9,6 +9,7 @@ use crate::arguments::ATTACHMENT_COST;
 use crate::error::DecodeError;
 use crate::header::Header;
 use crate::limits::DecoderLimits;
+use crate::list_count;
 use crate::packet::Packet;
 use crate::parser::{Message, PacketDecoder, Parser};
 
@@ -83,6 +84,7 @@ impl Decoder {
             return self.decode_text_in(state, text);
         }
         let header = Header::parse(text, &self.limits)?;
+        self.limits.check_payload(header.payload)?;
         let packet = Packet::from_header(&header)?;
         if header.attachments == 0 {
             return Ok(Some(packet));
@@ -96,12 +98,15 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Returns the header of a text message if it is an event of the default parser without attachments, and no attachment
-    /// is expected. [`Event::parse`](crate::Event) reads its payload. For all other messages, call
-    /// [`decode_text`](Self::decode_text).
+    /// Returns the header of a text message if it is an event of the default parser without attachments, no attachment is
+    /// expected, and the text is too short for too many lists. [`Event::parse`](crate::Event) reads its payload. For all
+    /// other messages, call [`decode_text`](Self::decode_text).
     #[inline]
     pub(crate) fn plain_event_header<'a>(&self, text: &'a str) -> Option<Header<'a>> {
-        if self.state.is_some() { None } else { Header::of_event(text) }
+        if self.state.is_some() || list_count::may_exceed(text.len(), self.limits.max_lists_and_objects) {
+            return None;
+        }
+        Header::of_event(text)
     }
 
     #[cold]
@@ -196,6 +201,15 @@ impl Decoder {
     }
 }
 
+impl DecoderLimits {
+    fn check_payload(&self, payload: &str) -> Result<(), DecodeError> {
+        match list_count::may_exceed(payload.len(), self.max_lists_and_objects) {
+            true => list_count::check(payload, self.max_lists_and_objects),
+            false => Ok(()),
+        }
+    }
+}
+
 impl State {
     fn pending_bytes(&self) -> usize {
         match self {
@@ -242,7 +256,11 @@ impl ParserState {
         if self.awaits_message && self.decoder.pending_bytes() > limits.max_attachment_bytes {
             return Err(DecodeError::AttachmentsTooLarge { max: limits.max_attachment_bytes });
         }
-        incoming.map(Packet::from_incoming).transpose()
+        let Some(incoming) = incoming else { return Ok(None) };
+        if let Some(data) = &incoming.data {
+            limits.check_payload(data)?;
+        }
+        Packet::from_incoming(incoming).map(Some)
     }
 }
 
@@ -320,6 +338,37 @@ mod tests {
 
         let limits = DecoderLimits { max_attachments: 11, ..DecoderLimits::default() };
         assert_eq!(Decoder::new(&limits).decode_text(r#"511-["a"]"#), Ok(None));
+    }
+
+    #[test]
+    fn the_number_of_lists_and_objects_is_limited_with_every_parser_and_every_type() {
+        let limits = DecoderLimits { max_lists_and_objects: 6, ..DecoderLimits::default() };
+        let error = DecodeError::TooManyListsAndObjects { max: 6 };
+        let decode = |text: &str| Decoder::new(&limits).decode_text(text).map(|_| ());
+        for (prefix, suffix) in
+            [("2/[[[[[[[,0", ""), ("3/a,7", ""), ("51-", ""), ("61-7", ""), (r#"0{"a":"#, "}")]
+        {
+            let of = |lists: usize| {
+                let count = lists - usize::from(!suffix.is_empty());
+                format!(
+                    r#"{prefix}["e"{}]{suffix}"#,
+                    ",[{}]".repeat((count - 1) / 2) + [",[]", ""][count % 2]
+                )
+            };
+            assert_eq!(decode(&of(6)), Ok(()), "{}", of(6));
+            assert_eq!(decode(&of(7)), Err(error.clone()), "{}", of(7));
+        }
+        let decoder = Decoder::new(&limits);
+        assert!(decoder.plain_event_header(r#"2["e",[]]"#).is_some());
+        assert!(decoder.plain_event_header(r#"2["e",[],[],[],[],[],[]]"#).is_none());
+
+        let decode = |lists: usize| {
+            let (start, end) = (b"\x84\xa4type\x02\xa4data\x92\xa1e", b"\x90\xa3nsp\xa1/\xa2id\x01");
+            let message = [&start[..], &vec![0x91; lists - 2], end].concat();
+            Decoder::with_parser(&crate::MessagePackParser, &limits).decode_binary(message).map(|_| ())
+        };
+        assert_eq!(decode(6), Ok(()));
+        assert_eq!(decode(7), Err(error));
     }
 
     #[test]

@@ -48,6 +48,13 @@ pub enum DecodeError {
         /// The position of the key in the payload, in bytes.
         offset: usize,
     },
+    /// The payload has more lists and objects than
+    /// [`DecoderLimits::max_lists_and_objects`](crate::DecoderLimits::max_lists_and_objects).
+    #[error("the payload has more than {max} lists and objects")]
+    TooManyListsAndObjects {
+        /// The limit that was exceeded.
+        max: usize,
+    },
     /// A connect request of Socket.IO 4 has a query of more than 16 KiB.
     #[error("the query of a namespace exceeds {max} bytes")]
     QueryTooLong {

@@ -77,6 +77,7 @@ mod header;
 mod json_string;
 mod json_unescape;
 mod limits;
+mod list_count;
 pub mod message_pack;
 mod number;
 mod packet;

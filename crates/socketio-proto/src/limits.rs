@@ -23,6 +23,14 @@ pub struct DecoderLimits {
     /// nothing more. The receiver would store nine messages instead of one per connection, for as long as the client
     /// responds to pings.
     pub max_attachment_bytes: usize,
+
+    /// The maximum number of lists and objects in the JSON text of one packet, at all levels together. Default: no limit.
+    /// A server should allow one for every six bytes of its largest message. Only a text of little else but brackets has
+    /// more.
+    ///
+    /// Protects against messages such as `[[[[[…`. A program that reads them into values needs an allocation for each
+    /// two bytes, so a message of a megabyte would hold up all other clients of the thread for some fifty milliseconds.
+    pub max_lists_and_objects: usize,
 }
 
 impl DecoderLimits {
@@ -39,6 +47,7 @@ impl Default for DecoderLimits {
         Self {
             max_attachments: Self::DEFAULT_MAX_ATTACHMENTS,
             max_attachment_bytes: Self::DEFAULT_MAX_ATTACHMENT_BYTES,
+            max_lists_and_objects: usize::MAX,
         }
     }
 }

@@ -62,6 +62,31 @@ fn values_that_serde_json_accepts_are_relayed_completely() {
     assert_eq!(receiver.receive(), Some((BINARY, b"x".to_vec())));
 }
 
+#[test]
+fn a_message_of_nothing_but_brackets_ends_its_connection() {
+    let server = Server::start();
+    let canary = server.canary();
+    for repeated in ["[],", "{},", r#"{"":[]},"#] {
+        // The event is a list too.
+        let with_lists = |count: usize| {
+            let each = repeated.matches(['[', '{']).count();
+            let filler = ["", "[],"][(count - 2) % each];
+            let elements = repeated.repeat((count - 2) / each) + filler;
+            format!(r#"427["unknown",[{}]]"#, elements.trim_end_matches(','))
+        };
+        let mut socket = WebSocket::joined(server.address);
+        socket.text(&with_lists(166_666));
+        assert_eq!(socket.receive_text(), "437[]", "{repeated}");
+        socket.text(&with_lists(166_667));
+        socket.expect_close(None);
+    }
+    // Brackets in a text are no lists.
+    let mut socket = WebSocket::joined(server.address);
+    socket.text(&format!(r#"427["unknown","{}"]"#, "[".repeat(900_000)));
+    assert_eq!(socket.receive_text(), "437[]");
+    canary.noticed_nothing();
+}
+
 /// JSON strings that contain JSON strings, each in the member that `serde_json` uses to mark raw JSON. If a parser
 /// trusts this marker, every string restarts the count of levels.
 fn smuggled(strings: usize) -> String {
