@@ -77,7 +77,8 @@ fn settle(process: u32) -> Result<()> {
     loop {
         sleep(Duration::from_millis(300));
         let now = Cpu::of(process)?.ran;
-        if now - before < Duration::from_millis(6) || start.elapsed() > Duration::from_secs(10) {
+        // The sum becomes smaller if a thread ends.
+        if now.abs_diff(before) < Duration::from_millis(6) || start.elapsed() > Duration::from_secs(10) {
             return Ok(());
         }
         before = now;

@@ -165,6 +165,10 @@ pub(super) fn answer_of<T: DeserializeOwned>(mut generator: Command) -> Result<T
 
 fn found<T: DeserializeOwned>(output: &Output) -> Result<T> {
     let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}", complaint.lines().next().unwrap_or("the generator has failed"));
+    ensure!(
+        output.status.success(),
+        "{}",
+        complaint.lines().find(|line| !line.is_empty()).unwrap_or("the generator has failed")
+    );
     serde_json::from_slice(&output.stdout).context("the generator's answer")
 }

@@ -39,8 +39,8 @@ enum Raw {
 enum Origin {
     /// Built together with this program.
     Rust,
-    /// A package of npm.
-    Node(&'static str),
+    /// A package of npm, and the folder of the bench into which it is installed.
+    Npm(&'static str, &'static str),
     /// Packages of PyPI.
     Python,
     /// Nothing to do: the user who added it has installed it.
@@ -133,7 +133,21 @@ impl Program {
             name: name.to_owned(),
             protocols: vec![protocol],
             command,
-            origin: Origin::Node(package),
+            origin: Origin::Npm("node", package),
+            raw: Raw::Plain,
+        }
+    }
+
+    /// Bun is itself a package of npm.
+    fn bun(name: &str, protocol: Protocol, script: &str) -> Self {
+        let folder = bench_folder().join("bun");
+        let words = [folder.join("node_modules/.bin/bun"), folder.join(script)];
+        let words = words.iter().map(|word| word.display().to_string());
+        Self {
+            name: name.to_owned(),
+            protocols: vec![protocol],
+            command: words.chain(["{port}".to_owned()]).collect(),
+            origin: Origin::Npm("bun", "bun"),
             raw: Raw::Plain,
         }
     }
@@ -177,10 +191,12 @@ impl Program {
                 );
                 Ok(())
             }
-            Origin::Node(package) => {
-                let packages = install_from_npm()?;
+            Origin::Npm(folder, package) => {
+                let packages = install_from_npm(folder)?;
                 ensure!(packages.join(package).exists(), "npm could not install the package {package}");
-                Ok(())
+                // The package of Bun is there even if its script has not installed the program.
+                let program = &self.command[0];
+                run(Command::new(program).arg("--version")).with_context(|| format!("{program} does not run"))
             }
             Origin::Python => install_from_pypi(),
             Origin::Elsewhere => Ok(()),
@@ -225,8 +241,10 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
         Program::rust("sockudo-ws", &[RAW], "peer-sockudo", &[])?.with(Raw::Deflates),
         Program::rust("socketioxide", &[SocketIo], "peer-socketioxide", &[])?,
         Program::node("npm-ws", RAW, "ws.js", "ws", &[]).with(Raw::DeflatesAndBroadcasts),
+        Program::bun("bun-ws", RAW, "ws.js").with(Raw::DeflatesAndBroadcasts),
         Program::node("npm-socket.io", SocketIo, "socket.io.js", "socket.io", &[]),
         Program::node("npm-socket.io-eiows", SocketIo, "socket.io.js", "eiows", &["eiows"]),
+        Program::bun("bun-socket.io", SocketIo, "socket.io.js"),
         Program::python("python-socketio", SocketIo, "socket_io.py")?,
         // The generator itself can do the work of a client.
         Program::rust(FLOOR, &[RAW], "load", &[])?.into_client(),
@@ -273,9 +291,9 @@ fn bench_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Installs the packages and returns their folder. An optional package may be missing in it.
-fn install_from_npm() -> Result<PathBuf> {
-    let folder = bench_folder().join("node");
+/// Installs the packages of a folder of the bench, and returns where they are. An optional package may be missing there.
+fn install_from_npm(folder: &str) -> Result<PathBuf> {
+    let folder = bench_folder().join(folder);
     let packages = folder.join("node_modules");
     // npm writes this file last.
     if !packages.join(".package-lock.json").exists() {
