@@ -58,6 +58,11 @@ pub fn pin(core: usize) -> Result<()> {
     sched_setaffinity(None, &cores).with_context(|| format!("cannot run on core {core}"))
 }
 
+/// Returns the number of descriptors that a process may have after [`raise_descriptor_limit`].
+pub fn descriptor_limit() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// Raises the limit on descriptors to the maximum that the system allows.
 pub fn raise_descriptor_limit() -> Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;

@@ -1,6 +1,7 @@
 //! The load generator: one thread that runs one workload against one server and checks every response byte by byte.
 
 mod broadcast;
+mod burst;
 mod client;
 mod deflate;
 mod echo;
@@ -29,6 +30,7 @@ pub fn run(options: &Options) -> Result<Row> {
         Workload::Echo { .. } => echo::run(options),
         Workload::Paced { .. } => paced::run(options),
         Workload::Broadcast { .. } => broadcast::run(options),
+        Workload::Burst { .. } => burst::run(options),
         Workload::Polling { .. } => polling::run(options),
         Workload::Upgrade { .. } => upgrade::run(options),
         Workload::Idle { .. } => idle::run(options),

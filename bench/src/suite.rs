@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::host;
 use crate::load::{Row, Workload};
 use process::Server;
 use servers::{Program, Servers};
@@ -44,6 +45,8 @@ pub fn run(options: &Options) -> Result<bool> {
         print!("{}", table::print(&rows, &[]));
         return Ok(true);
     }
+    // Servers that do not raise their limit inherit it.
+    host::raise_descriptor_limit()?;
     let Servers { programs, missing } = servers::all(options)?;
     if let Some(turns) = options.in_turn {
         print!("{}", in_turn::run(options, &programs, turns)?);

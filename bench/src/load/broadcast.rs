@@ -98,6 +98,8 @@ pub(super) struct Room {
     sent: u32,
     /// The number of broadcasts that all members have received.
     complete: u32,
+    /// How long the last member waited for each complete broadcast, in nanoseconds.
+    bursts: Vec<u64>,
     histogram: Histogram,
     tally: Tally,
     origin: Instant,
@@ -111,6 +113,7 @@ impl Room {
             missing: [(0, 0); RING],
             sent: 0,
             complete: 0,
+            bursts: Vec::new(),
             histogram: Histogram::new(),
             tally: Tally::default(),
             origin: Instant::now(),
@@ -123,6 +126,27 @@ impl Room {
 
     pub(super) fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// How long the last member waited for each broadcast that is complete, in nanoseconds.
+    pub(super) fn bursts(&self) -> &[u64] {
+        &self.bursts
+    }
+
+    pub(super) fn forget_bursts(&mut self) {
+        self.bursts.clear();
+    }
+
+    /// Returns whether a member waits for a broadcast.
+    pub(super) fn waits(&self) -> bool {
+        self.complete < self.sent
+    }
+
+    /// Sends one broadcast more, whether or not others are in flight.
+    pub(super) fn send_one(&mut self, fleet: &mut Fleet) -> Result<()> {
+        let in_flight = (self.sent - self.complete) as usize + 1;
+        ensure!(in_flight <= RING, "the room is {RING} broadcasts behind");
+        self.refill(fleet, in_flight)
     }
 
     /// Sends as many broadcasts as may be in flight, in one write.
@@ -156,7 +180,7 @@ impl Room {
     }
 
     /// Waits for the missing deliveries. Those that do not arrive are lost.
-    fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
+    pub(super) fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
         let (mut last_progress, mut before) = (Instant::now(), self.delivered());
         while self.complete < self.sent && last_progress.elapsed() < PATIENCE {
             fleet.turn(Some(TICK), self)?;
@@ -173,8 +197,11 @@ impl Room {
         let (missing, sent) = &mut self.missing[order as usize % RING];
         self.histogram.record(now.saturating_sub(*sent));
         *missing = missing.saturating_sub(1);
-        while self.complete < self.sent && self.missing[self.complete as usize % RING].0 == 0 {
+        while self.complete < self.sent
+            && let (0, sent) = self.missing[self.complete as usize % RING]
+        {
             self.complete += 1;
+            self.bursts.push(now.saturating_sub(sent));
         }
     }
 }

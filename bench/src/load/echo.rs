@@ -30,8 +30,7 @@ pub(super) fn run(options: &Options) -> Result<Row> {
         Extent::Messages(_) => (start, 0),
         Extent::Time(_) => {
             echo.go_on_for(&mut fleet, WARM_UP)?;
-            echo.histogram.clear();
-            echo.flights.iter_mut().for_each(|flight| flight.responses = 0);
+            echo.start_measuring();
             (Reading::take(options.process)?, echo.answered())
         }
     };
@@ -107,6 +106,16 @@ impl Echo {
             ending: false,
             left: None,
         }
+    }
+
+    /// Forgets the times and the numbers of the responses so far.
+    pub(super) fn start_measuring(&mut self) {
+        self.histogram.clear();
+        self.flights.iter_mut().for_each(|flight| flight.responses = 0);
+    }
+
+    pub(super) fn histogram(&self) -> &Histogram {
+        &self.histogram
     }
 
     /// Sends that number of messages and no more.

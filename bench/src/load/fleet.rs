@@ -135,6 +135,16 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// Handles at most that number of connections in each turn.
+    pub(super) fn handle_few_at_once(&mut self, few: usize) {
+        self.events.truncate(few);
+    }
+
+    /// Returns a descriptor that is readable if a turn has something to do.
+    pub(super) fn epoll(&self) -> &OwnedFd {
+        &self.epoll
+    }
+
     /// Returns the compression that the server has agreed to.
     pub(super) fn agreement(&self) -> Option<&Agreement> {
         self.agreement.as_ref()

@@ -38,6 +38,8 @@ pub enum Workload {
     /// One member of a room keeps `in_flight` broadcasts to all its members in flight. Without Socket.IO the room
     /// contains all connections.
     Broadcast { connections: usize, in_flight: usize, size: usize, compression: Compression },
+    /// One event per second to a room of `members`, while `connections` others echo `size` bytes one at a time.
+    Burst { connections: usize, size: usize, members: usize },
     /// Closed loop over long-polling, one message in flight.
     Polling { connections: usize, size: usize },
     /// Sessions that begin with polling and upgrade to WebSocket.
@@ -111,7 +113,7 @@ impl Workload {
         let of_clients = name.strip_prefix("client-");
         let mut parts = of_clients.unwrap_or(name).split('-');
         let kind = parts.next().unwrap_or_default();
-        let (mut connections, mut in_flight, mut size, mut rate) = (0, 1, 0, 0);
+        let (mut connections, mut in_flight, mut size, mut rate, mut members) = (0, 1, 0, 0, 0);
         let mut compression = Compression::Off;
         for part in parts {
             let named =
@@ -127,7 +129,8 @@ impl Workload {
                 "k" => in_flight = number,
                 "s" => size = number,
                 "r" => rate = number.try_into()?,
-                _ => bail!("{part:?} is neither c, k, s nor r"),
+                "n" => members = number,
+                _ => bail!("{part:?} is neither c, k, s, r nor n"),
             }
         }
         ensure!(connections > 0, "{name:?} has no connections");
@@ -137,6 +140,7 @@ impl Workload {
             "echo" | "ack" => Self::Echo { connections, in_flight, size, acks: kind == "ack", compression },
             "paced" => Self::Paced { connections, rate, size },
             "broadcast" => Self::Broadcast { connections, in_flight, size, compression },
+            "burst" => Self::Burst { connections, size, members },
             "polling" => Self::Polling { connections, size },
             "upgrade" => Self::Upgrade { connections },
             "idle" => Self::Idle { connections },
@@ -154,6 +158,7 @@ impl Workload {
             Self::Broadcast { connections, in_flight, size, compression } => {
                 format!("{}-c{connections}-k{in_flight}-s{size}", compression.behind("broadcast"))
             }
+            Self::Burst { connections, size, members } => format!("burst-c{connections}-s{size}-n{members}"),
             Self::Polling { connections, size } => format!("polling-c{connections}-s{size}"),
             Self::Upgrade { connections } => format!("upgrade-c{connections}"),
             Self::Idle { connections } => format!("idle-c{connections}"),
@@ -167,6 +172,7 @@ impl Workload {
         match self {
             Self::Echo { compression, .. } | Self::Broadcast { compression, .. } => compression,
             Self::Paced { .. }
+            | Self::Burst { .. }
             | Self::Polling { .. }
             | Self::Upgrade { .. }
             | Self::Idle { .. }
@@ -208,6 +214,7 @@ mod tests {
             "paced-c500-r4000-s128",
             "broadcast-c1000-k4-s128",
             "broadcast-deflate-c1000-k1-s1024",
+            "burst-c100-s32-n10000",
             "polling-c100-s32",
             "upgrade-c500",
             "idle-c10000",

@@ -61,7 +61,8 @@ impl Program {
     /// shows what the messages cost without compression.
     pub(super) fn runs(&self, protocol: Protocol, workload: Workload) -> bool {
         let compression = workload.compression();
-        let broadcasts = protocol == Protocol::Raw && matches!(workload, Workload::Broadcast { .. });
+        let broadcasts = protocol == Protocol::Raw
+            && matches!(workload, Workload::Broadcast { .. } | Workload::Burst { .. });
         let is_floor = self.name == FLOOR;
         self.speaks(protocol)
             && self.is_client() == matches!(workload, Workload::ClientEcho { .. })

@@ -16,7 +16,8 @@ pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
     messages(&mut out, "raw, compressed", "raw", rows, Kind::Compressed);
     messages(&mut out, "raw, clients", "raw", rows, Kind::Clients);
     messages(&mut out, "socket.io", "socket.io", rows, Kind::Plain);
-    idle(&mut out, rows);
+    per_server(&mut out, rows, BURST);
+    per_server(&mut out, rows, IDLE);
     counted(&mut out, counts);
     out
 }
@@ -79,7 +80,8 @@ impl Kind {
 fn messages(out: &mut String, title: &str, protocol: &str, rows: &[Measured], kind: Kind) {
     let rows: Vec<&Measured> = rows
         .iter()
-        .filter(|measured| measured.row.protocol == protocol && !measured.row.workload.starts_with("idle"))
+        .filter(|measured| measured.row.protocol == protocol)
+        .filter(|measured| ![BURST, IDLE].iter().any(|(start, ..)| measured.row.workload.starts_with(start)))
         .filter(|measured| Kind::of(&measured.row.workload) == kind)
         .collect();
     if rows.is_empty() {
@@ -199,36 +201,60 @@ pub(super) fn name_faults(counts: &[(&str, u64)]) -> String {
     if faults.is_empty() { NO_FAULTS.to_owned() } else { faults.join(", ") }
 }
 
-const IDLE: [(&str, &str, usize); 9] = [
-    ("bytes_fresh", "bytes fresh", 0),
-    ("bytes_after_message", "after a message", 0),
-    ("bytes_joined", "in a room", 0),
-    ("bytes_after_burst", "after a burst", 0),
-    ("start_mib", "start MiB", 1),
-    ("peak_mib", "peak MiB", 1),
-    ("left_mib", "all gone MiB", 1),
-    ("cpu_us_per_handshake", "CPU µs/handshake", 1),
-    ("cpu_us_per_close", "CPU µs/close", 1),
-];
+/// A table with a line for each server: the start of the names of its workloads, its title, and its figures: names,
+/// titles, digits.
+type PerServer = (&'static str, &'static str, &'static [(&'static str, &'static str, usize)]);
 
-fn idle(out: &mut String, rows: &[Measured]) {
+const BURST: PerServer = (
+    "burst",
+    "Bursts",
+    &[
+        ("messages_per_second", "echoes/s", 0),
+        ("p50_ms", "p50 ms", 2),
+        ("p99_ms", "p99 ms", 2),
+        ("p99.9_ms", "p99.9 ms", 2),
+        ("max_ms", "longest ms", 1),
+        ("last_of_room_ms", "last of the room ms", 1),
+        ("generator_busy", "generator busy", 2),
+        ("server_waited", "server waited", 2),
+    ],
+);
+
+const IDLE: PerServer = (
+    "idle",
+    "Idle connections",
+    &[
+        ("bytes_fresh", "bytes fresh", 0),
+        ("bytes_after_message", "after a message", 0),
+        ("bytes_joined", "in a room", 0),
+        ("bytes_after_burst", "after a burst", 0),
+        ("start_mib", "start MiB", 1),
+        ("peak_mib", "peak MiB", 1),
+        ("left_mib", "all gone MiB", 1),
+        ("cpu_us_per_handshake", "CPU µs/handshake", 1),
+        ("cpu_us_per_close", "CPU µs/close", 1),
+    ],
+);
+
+fn per_server(out: &mut String, rows: &[Measured], (workload, title, columns): PerServer) {
     let rows: Vec<&Measured> =
-        rows.iter().filter(|measured| measured.row.workload.starts_with("idle")).collect();
+        rows.iter().filter(|measured| measured.row.workload.starts_with(workload)).collect();
     if rows.is_empty() {
         return;
     }
-    let _ = write!(out, "\n### Idle connections\n\n| protocol | server |");
-    for (_, title, _) in IDLE {
+    let workloads = in_order(rows.iter().map(|measured| measured.row.workload.as_str())).join(", ");
+    let _ = write!(out, "\n### {title}\n\n{workloads}\n\n| protocol | server |");
+    for (_, title, _) in columns {
         let _ = write!(out, " {title} |");
     }
-    let _ = writeln!(out, " faults |\n|---|---|{}---|", "---:|".repeat(IDLE.len()));
+    let _ = writeln!(out, " faults |\n|---|---|{}---|", "---:|".repeat(columns.len()));
     for protocol in in_order(rows.iter().map(|measured| measured.row.protocol.as_str())) {
         let of_protocol = || rows.iter().filter(|measured| measured.row.protocol == protocol);
         for server in in_order(of_protocol().map(|measured| measured.server.as_str())) {
             let mine: Vec<&Measured> =
                 of_protocol().filter(|measured| measured.server == server).copied().collect();
             let _ = write!(out, "| {protocol} | {server} |");
-            for (name, _, digits) in IDLE {
+            for &(name, _, digits) in columns {
                 let values = mine.iter().filter_map(|measured| measured.row.figures.get(name).copied());
                 let _ = write!(out, " {} |", Sample(values.collect()).show_with_range(digits));
             }

@@ -1,5 +1,6 @@
 //! The workloads of a run, in the order of the tables.
 
+use crate::host;
 use crate::load::Protocol;
 
 #[derive(Debug, Clone)]
@@ -54,7 +55,21 @@ const SOCKET_IO: [&str; 6] = [
 /// The memory of 10,000 connections. Each end counts against the descriptor limit of its own process.
 const IDLE: &str = "idle-c10000";
 
+/// The room of a burst, if the system allows a process that many descriptors, and the connections beside it.
+const ROOM: u64 = 10_000;
+const BESIDE_ROOM: u64 = 100;
+/// The descriptors that a server needs for itself.
+const SPARE: u64 = 200;
+
+/// An event to a large room while others echo.
+fn burst() -> String {
+    let free = host::descriptor_limit().saturating_sub(BESIDE_ROOM + SPARE);
+    let members = if free < ROOM { free / 500 * 500 } else { ROOM };
+    format!("burst-c{BESIDE_ROOM}-s32-n{members}")
+}
+
 pub(super) fn all() -> Vec<Planned> {
+    let burst = burst();
     let of = |protocol: Protocol, names: &[&str]| -> Vec<Planned> {
         names.iter().map(|&name| Planned { protocol, name: name.to_owned() }).collect()
     };
@@ -64,6 +79,8 @@ pub(super) fn all() -> Vec<Planned> {
         of(Protocol::Raw, &CLIENTS),
         of(Protocol::SocketIo, &BOTH),
         of(Protocol::SocketIo, &SOCKET_IO),
+        of(Protocol::Raw, &[&burst]),
+        of(Protocol::SocketIo, &[&burst]),
         of(Protocol::Raw, &[IDLE]),
         of(Protocol::SocketIo, &[IDLE]),
     ]
