@@ -1,15 +1,10 @@
-// The Socket.IO events of the bench with socket.io: `node socket.io.js PORT [ENGINE]`, where ENGINE is a package that
-// replaces ws.
+// The Socket.IO events of the bench with socket.io: `node socket.io.js PORT`.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 
-const [port, engine] = process.argv.slice(2);
-const options = { maxHttpBufferSize: 2 << 20 };
-if (engine) {
-  options.wsEngine = (await import(engine)).default.Server;
-}
+const [port] = process.argv.slice(2);
 const http = createServer();
-const io = new Server(http, options);
+const io = new Server(http, { maxHttpBufferSize: 2 << 20 });
 io.on("connection", (socket) => {
   socket.on("echo", (text) => socket.emit("echo", text));
   socket.on("ack", (text, acknowledge) => acknowledge(text));

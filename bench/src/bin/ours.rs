@@ -3,9 +3,9 @@
 //!
 //! RUNTIME is one of
 //! - `default`, or nothing: Tokio's default runtime;
-//! - a number: Tokio's multi-thread runtime with so many workers; 0 is the single-threaded runtime;
+//! - `0`: Tokio's single-threaded runtime;
 //! - `fair`, `fair:NAME=NUMBER,…`: the default runtime with the settings that docs/deployment.md recommends, or with others:
-//!   `max_io_events_per_tick`, `event_interval`, `global_queue_interval`;
+//!   `max_io_events_per_tick`, `event_interval`;
 //! - `workers`, `workers:NUMBER`: Tidewire's own workers, one for each core, or so many.
 //!
 //! COMPRESSION is `deflate` for the defaults, `level6` for smaller messages, or `takeover` for messages that may refer
@@ -61,17 +61,12 @@ fn runtime(word: &str) -> anyhow::Result<(Builder, usize)> {
                         runtime.max_io_events_per_tick(number.parse()?)
                     }
                     Some(("event_interval", number)) => runtime.event_interval(number.parse()?),
-                    Some(("global_queue_interval", number)) => runtime.global_queue_interval(number.parse()?),
                     _ => anyhow::bail!("{setting:?} is no setting of a runtime"),
                 };
             }
             (runtime, 0)
         }
-        number => {
-            let mut runtime = Builder::new_multi_thread();
-            runtime.worker_threads(number.parse()?);
-            (runtime, 0)
-        }
+        _ => anyhow::bail!("{word:?} is no runtime"),
     })
 }
 

@@ -126,10 +126,9 @@ impl Program {
         })
     }
 
-    fn node(name: &str, protocol: Protocol, script: &str, package: &'static str, more: &[&str]) -> Self {
+    fn node(name: &str, protocol: Protocol, script: &str, package: &'static str) -> Self {
         let script = bench_folder().join("node").join(script).display().to_string();
-        let words = ["node", script.as_str(), "{port}"];
-        let command = words.iter().chain(more).map(|&word| word.to_owned()).collect();
+        let command = ["node", &script, "{port}"].map(str::to_owned).to_vec();
         Self {
             name: name.to_owned(),
             protocols: vec![protocol],
@@ -241,10 +240,9 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
         Program::rust("yawc", &[RAW], "peer-yawc", &[])?.with(Raw::Deflates),
         Program::rust("sockudo-ws", &[RAW], "peer-sockudo", &[])?.with(Raw::Deflates),
         Program::rust("socketioxide", &[SocketIo], "peer-socketioxide", &[])?,
-        Program::node("npm-ws", RAW, "ws.js", "ws", &[]).with(Raw::DeflatesAndBroadcasts),
+        Program::node("npm-ws", RAW, "ws.js", "ws").with(Raw::DeflatesAndBroadcasts),
         Program::bun("bun-ws", RAW, "ws.js").with(Raw::DeflatesAndBroadcasts),
-        Program::node("npm-socket.io", SocketIo, "socket.io.js", "socket.io", &[]),
-        Program::node("npm-socket.io-eiows", SocketIo, "socket.io.js", "eiows", &["eiows"]),
+        Program::node("npm-socket.io", SocketIo, "socket.io.js", "socket.io"),
         Program::bun("bun-socket.io", SocketIo, "socket.io.js"),
         Program::python("python-socketio", SocketIo, "socket_io.py")?,
         // The generator itself can do the work of a client.
@@ -255,7 +253,7 @@ pub(super) fn all(options: &Options) -> Result<Servers> {
         Program::rust("tokio-tungstenite", &[RAW], "client-tungstenite", &[])?.into_client(),
         Program::rust("yawc", &[RAW], "client-yawc", &[])?.into_client(),
         Program::rust("sockudo-ws", &[RAW], "client-sockudo", &[])?.into_client(),
-        Program::node("npm-ws", RAW, "ws-client.js", "ws", &[]).into_client(),
+        Program::node("npm-ws", RAW, "ws-client.js", "ws").into_client(),
     ];
     if !options.servers.is_empty() {
         for name in &options.servers {
@@ -292,7 +290,7 @@ fn bench_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Installs the packages of a folder of the bench, and returns where they are. An optional package may be missing there.
+/// Installs the packages of a folder of the bench, and returns where they are.
 fn install_from_npm(folder: &str) -> Result<PathBuf> {
     let folder = bench_folder().join(folder);
     let packages = folder.join("node_modules");
