@@ -1,7 +1,8 @@
 //! Reads what the kernel reports about a process, and sets the core on which it runs.
 
 use std::fs;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -45,10 +46,36 @@ pub fn resident(process: u32) -> Result<u64> {
 
 /// Returns the peak resident memory of a process in bytes.
 pub fn peak(process: u32) -> Result<u64> {
+    status(process, "VmHWM:")
+}
+
+/// Returns a size in the status of a process, in bytes.
+fn status(process: u32, name: &str) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status")).context("the server has ended")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in status")?;
-    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let size = line.with_context(|| format!("no {name} in status"))?;
+    let kibibytes: u64 = size.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kibibytes * 1024)
+}
+
+/// Returns the size of the page tables of a process in bytes.
+pub fn page_tables(process: u32) -> Result<u64> {
+    status(process, "VmPTE:")
+}
+
+/// Waits until a process is idle.
+pub fn settle(process: u32) -> Result<()> {
+    let start = Instant::now();
+    let mut before = Cpu::of(process)?.ran;
+    loop {
+        sleep(Duration::from_millis(300));
+        let now = Cpu::of(process)?.ran;
+        // The sum becomes smaller if a thread ends.
+        if now.abs_diff(before) < Duration::from_millis(6) || start.elapsed() > Duration::from_secs(10) {
+            return Ok(());
+        }
+        before = now;
+    }
 }
 
 /// Pins this process, and processes that it starts later, to one core.

@@ -7,6 +7,7 @@ pub mod floor;
 pub mod host;
 pub mod load;
 pub mod memory;
+pub mod scale;
 pub mod storm;
 pub mod suite;
 pub mod wire;

@@ -1,4 +1,4 @@
-//! Tidewire as programs use it: `ours ADDRESS [RUNTIME] [COMPRESSION|recovery]`. It serves a raw echo on `/ws`, `/broadcast`,
+//! Tidewire as programs use it: `ours ADDRESS [RUNTIME] [COMPRESSION|recovery|tls:FOLDER]`. It serves a raw echo on `/ws`, `/broadcast`,
 //! whose messages go to all its connections, and Socket.IO.
 //!
 //! RUNTIME is one of
@@ -9,18 +9,20 @@
 //! - `workers`, `workers:NUMBER`: Tidewire's own workers, one for each core, or so many.
 //!
 //! COMPRESSION is `deflate` for the defaults, `level6` for smaller messages, or `takeover` for messages that may refer
-//! to earlier ones (context takeover). With `recovery` instead, Socket.IO has connection state recovery.
+//! to earlier ones (context takeover). With `recovery` instead, Socket.IO has connection state recovery. With `tls:FOLDER`
+//! instead, the server speaks only TLS, with the files `chain.pem` and `key.pem` of the folder.
 //!
 //! Its allocator is that of the system, or jemalloc with the cargo feature of this name.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::thread::available_parallelism;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::any;
-use tidewire::server::{ConnectionStateRecovery, Data, Reply, Server, Socket};
+use tidewire::server::{ConnectionStateRecovery, Data, Reply, Server, ServerTls, Socket};
 use tidewire::ws::{self, DeflateOptions, PreparedMessage, WebSocket};
 use tokio::runtime::Builder;
 use tokio::sync::broadcast;
@@ -35,9 +37,21 @@ fn main() -> anyhow::Result<()> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let (mut runtime, workers) = runtime(&arguments.next().unwrap_or_else(|| "default".to_owned()))?;
     let word = arguments.next();
-    let recovers = word.as_deref() == Some("recovery");
-    let compression = word.filter(|_| !recovers).map(|word| compression(&word)).transpose()?;
-    runtime.enable_all().build()?.block_on(serve(&address, compression, recovers, workers))?;
+    // The workload with messages of 1 MiB needs more than the default of 1 MB.
+    let mut server = Server::builder().max_http_buffer_size(2 << 20).workers(workers);
+    let mut compression = None;
+    match word.as_deref().map(|word| word.split_once(':').unwrap_or((word, ""))) {
+        Some(("recovery", _)) => {
+            server = server.connection_state_recovery(ConnectionStateRecovery::default());
+        }
+        Some(("tls", folder)) => {
+            let file = |name| Path::new(folder).join(name);
+            server = server.tls(ServerTls::from_pem_files(file("chain.pem"), file("key.pem"))?);
+        }
+        Some((word, _)) => compression = Some(deflate(word)?),
+        None => {}
+    }
+    runtime.enable_all().build()?.block_on(async { serve(&address, compression, server.build()).await })?;
     Ok(())
 }
 
@@ -70,7 +84,7 @@ fn runtime(word: &str) -> anyhow::Result<(Builder, usize)> {
     })
 }
 
-fn compression(word: &str) -> anyhow::Result<DeflateOptions> {
+fn deflate(word: &str) -> anyhow::Result<DeflateOptions> {
     let options = DeflateOptions::default();
     Ok(match word {
         "deflate" => options,
@@ -80,18 +94,7 @@ fn compression(word: &str) -> anyhow::Result<DeflateOptions> {
     })
 }
 
-async fn serve(
-    address: &str,
-    compression: Option<DeflateOptions>,
-    recovers: bool,
-    workers: usize,
-) -> std::io::Result<()> {
-    // The workload with messages of 1 MiB needs more than the default of 1 MB.
-    let mut builder = Server::builder().max_http_buffer_size(2 << 20).workers(workers);
-    if recovers {
-        builder = builder.connection_state_recovery(ConnectionStateRecovery::default());
-    }
-    let io = builder.build();
+async fn serve(address: &str, compression: Option<DeflateOptions>, io: Server) -> std::io::Result<()> {
     io.on("echo", async |socket: Socket, Data(text): Data<String>| socket.emit("echo", text));
     io.on("ack", async |Data(text): Data<String>| Reply(text));
     io.on("join", async |socket: Socket| socket.join("room").await);

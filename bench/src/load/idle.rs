@@ -1,9 +1,6 @@
 //! Idle connections: the cost of opening them, their memory before and after some activity, and the memory that remains
 //! after they have closed.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
 use anyhow::Result;
 
 use super::broadcast::{Room, join};
@@ -12,7 +9,7 @@ use super::fleet::Fleet;
 use super::measure::{Reading, Row};
 use super::options::{Options, Protocol, Workload};
 use super::script::{Kind, Script};
-use crate::host::{Cpu, peak, resident};
+use crate::host::{peak, resident, settle};
 
 /// The number of broadcasts in a burst, and their size.
 const BURST: u32 = 20;
@@ -68,19 +65,4 @@ pub(super) fn run(options: &Options) -> Result<Row> {
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-/// Waits until the server is idle.
-fn settle(process: u32) -> Result<()> {
-    let start = Instant::now();
-    let mut before = Cpu::of(process)?.ran;
-    loop {
-        sleep(Duration::from_millis(300));
-        let now = Cpu::of(process)?.ran;
-        // The sum becomes smaller if a thread ends.
-        if now.abs_diff(before) < Duration::from_millis(6) || start.elapsed() > Duration::from_secs(10) {
-            return Ok(());
-        }
-        before = now;
-    }
 }
