@@ -26,6 +26,11 @@ async def join(sid):
     await io.enter_room(sid, "room")
 
 
+@io.on("relay")
+async def relay(sid, value):
+    await io.emit("relay", value, room="nobody", skip_sid=sid)
+
+
 @io.on("broadcast")
 async def broadcast(sid, text):
     await io.emit("broadcast", text, room="room")

@@ -15,6 +15,7 @@ mod polling;
 mod script;
 mod tally;
 mod upgrade;
+mod victims;
 mod web;
 
 use anyhow::Result;
@@ -35,5 +36,6 @@ pub fn run(options: &Options) -> Result<Row> {
         Workload::Upgrade { .. } => upgrade::run(options),
         Workload::Idle { .. } => idle::run(options),
         Workload::ClientEcho { .. } => client::run_bare(options),
+        Workload::Attack { .. } | Workload::LargeRoom { .. } => victims::run(options),
     }
 }

@@ -22,7 +22,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::any;
-use tidewire::server::{ConnectionStateRecovery, Data, Reply, Server, ServerTls, Socket};
+use tidewire::server::{ConnectionStateRecovery, Data, Reply, Server, ServerTls, Socket, Value};
 use tidewire::ws::{self, DeflateOptions, PreparedMessage, WebSocket};
 use tokio::runtime::Builder;
 use tokio::sync::broadcast;
@@ -99,6 +99,7 @@ async fn serve(address: &str, compression: Option<DeflateOptions>, io: Server) -
     io.on("ack", async |Data(text): Data<String>| Reply(text));
     io.on("join", async |socket: Socket| socket.join("room").await);
     io.on("broadcast", async |io: Server, Data(text): Data<String>| io.to("room").emit("broadcast", text));
+    io.on("relay", async |socket: Socket, Data(value): Data<Value>| socket.to("nobody").emit("relay", value));
     let (everybody, _) = broadcast::channel(64);
     let accept_echo = async move |request: Request| match upgrade(request, compression) {
         Ok(upgrade) => upgrade.on_upgrade(echo),

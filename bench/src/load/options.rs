@@ -48,6 +48,29 @@ pub enum Workload {
     Idle { connections: usize },
     /// `Echo` of raw text that measures the client.
     ClientEcho { connections: usize, in_flight: usize, size: usize },
+    /// `victims` connections echo one message at a time, while each of `attackers` connections sends messages of lists, one
+    /// after the other.
+    Attack { shape: Shape, attackers: usize, victims: usize, size: usize },
+    /// The same, while one of `members` members of a room sends tiny events to all of them.
+    LargeRoom { members: usize, victims: usize, size: usize },
+}
+
+/// The message of an attacker, of 0.96 MB: less than the 1 MB that servers accept by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// 4,000 times a list in a list in a list, 120 deep. JSON parsers accept that depth.
+    Nested,
+    /// 160,000 lists of one number.
+    Lists,
+}
+
+impl Shape {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nested => "nested",
+            Self::Lists => "lists",
+        }
+    }
 }
 
 /// The duration, or the number of messages.
@@ -113,13 +136,22 @@ impl Workload {
         let of_clients = name.strip_prefix("client-");
         let mut parts = of_clients.unwrap_or(name).split('-');
         let kind = parts.next().unwrap_or_default();
-        let (mut connections, mut in_flight, mut size, mut rate, mut members) = (0, 1, 0, 0, 0);
-        let mut compression = Compression::Off;
+        let (mut connections, mut in_flight, mut size, mut rate, mut members, mut victims) =
+            (0, 1, 0, 0, 0, 0);
+        let (mut compression, mut shape) = (Compression::Off, Shape::Nested);
         for part in parts {
             let named =
                 [Compression::Deflate, Compression::Takeover].into_iter().find(|kind| kind.name() == part);
             if let Some(named) = named {
                 compression = named;
+                continue;
+            }
+            if let Some(named) = [Shape::Nested, Shape::Lists].into_iter().find(|shape| shape.name() == part)
+            {
+                shape = named;
+                continue;
+            }
+            if part == "room" {
                 continue;
             }
             let (field, number) = part.split_at_checked(1).context("an empty part in the workload")?;
@@ -130,7 +162,8 @@ impl Workload {
                 "s" => size = number,
                 "r" => rate = number.try_into()?,
                 "n" => members = number,
-                _ => bail!("{part:?} is neither c, k, s, r nor n"),
+                "v" => victims = number,
+                _ => bail!("{part:?} is neither c, k, s, r, n nor v"),
             }
         }
         ensure!(connections > 0, "{name:?} has no connections");
@@ -144,6 +177,8 @@ impl Workload {
             "polling" => Self::Polling { connections, size },
             "upgrade" => Self::Upgrade { connections },
             "idle" => Self::Idle { connections },
+            "attack" => Self::Attack { shape, attackers: connections, victims, size },
+            "large" => Self::LargeRoom { members: connections, victims, size },
             _ => bail!("{kind:?} is no workload"),
         })
     }
@@ -165,6 +200,12 @@ impl Workload {
             Self::ClientEcho { connections, in_flight, size } => {
                 format!("client-echo-c{connections}-k{in_flight}-s{size}")
             }
+            Self::Attack { shape, attackers, victims, size } => {
+                format!("attack-{}-c{attackers}-v{victims}-s{size}", shape.name())
+            }
+            Self::LargeRoom { members, victims, size } => {
+                format!("large-room-c{members}-v{victims}-s{size}")
+            }
         }
     }
 
@@ -176,7 +217,9 @@ impl Workload {
             | Self::Polling { .. }
             | Self::Upgrade { .. }
             | Self::Idle { .. }
-            | Self::ClientEcho { .. } => Compression::Off,
+            | Self::ClientEcho { .. }
+            | Self::Attack { .. }
+            | Self::LargeRoom { .. } => Compression::Off,
         }
     }
 }
@@ -219,6 +262,9 @@ mod tests {
             "upgrade-c500",
             "idle-c10000",
             "client-echo-c100-k8-s32",
+            "attack-nested-c2-v1-s32",
+            "attack-lists-c2-v1-s32",
+            "large-room-c5000-v10-s32",
         ] {
             assert_eq!(Workload::named(name).unwrap().name(), name);
         }

@@ -6,7 +6,8 @@ use crate::load::Protocol;
 #[derive(Debug, Clone)]
 pub(super) struct Planned {
     pub(super) protocol: Protocol,
-    /// The name for `load`: c connections, k messages in flight on each, s bytes of payload, r messages per second.
+    /// The name for `load`: c connections, k messages in flight on each, s bytes of payload, r messages per second,
+    /// v victims.
     pub(super) name: String,
 }
 
@@ -43,13 +44,16 @@ const CLIENTS: [&str; 5] = [
     "client-echo-c4-k1-s1048576",
 ];
 
-const SOCKET_IO: [&str; 6] = [
+const SOCKET_IO: [&str; 9] = [
     "ack-c100-k1-s32",
     "ack-c500-k8-s32",
     "broadcast-c1000-k1-s128",
     "broadcast-c1000-k4-s128",
     "polling-c100-s32",
     "upgrade-c500",
+    "attack-nested-c2-v1-s32",
+    "attack-lists-c2-v1-s32",
+    "large-room-c5000-v10-s32",
 ];
 
 /// The memory of 10,000 connections. Each end counts against the descriptor limit of its own process.

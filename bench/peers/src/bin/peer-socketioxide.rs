@@ -1,5 +1,6 @@
 //! The Socket.IO events of the bench with socketioxide on axum.
 
+use serde_json::Value;
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
 
@@ -21,6 +22,10 @@ async fn on_connect(socket: SocketRef) {
     });
     socket.on("join", async |socket: SocketRef, ack: AckSender| {
         socket.join("room");
+        let _ = ack.send(&());
+    });
+    socket.on("relay", async |socket: SocketRef, Data::<Value>(value), ack: AckSender| {
+        let _ = socket.to("nobody").emit("relay", &value).await;
         let _ = ack.send(&());
     });
     socket.on("broadcast", async |io: SocketIo, Data::<String>(text)| {
