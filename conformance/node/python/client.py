@@ -87,6 +87,14 @@ async def exchanges_events(client):
     expect(await client.receive("in-room"), [[1]])
 
 
+async def disconnects_with(client, id):
+    """Waits until the server has noticed the end of this socket, which may be after the start of the next one."""
+    while True:
+        gone = {socket["id"]: socket["reason"] for socket in await client.call("disconnects")}
+        if id in gone:
+            return gone
+
+
 async def is_disconnected_by_the_server_and_by_itself(client):
     first = client.socket.get_sid()
     await client.emit("kick-all")
@@ -99,7 +107,7 @@ async def is_disconnected_by_the_server_and_by_itself(client):
     expect(await client.receive("disconnect"), [client.socket.reason.CLIENT_DISCONNECT])
 
     await client.connect()
-    gone = {socket["id"]: socket["reason"] for socket in await client.call("disconnects")}
+    gone = await disconnects_with(client, second)
     expect(gone[first], "server namespace disconnect")
     # The package closes the connection directly after its packet, or even before it.
     assert gone[second] in ["client namespace disconnect", "transport close", "transport error"], gone[second]
