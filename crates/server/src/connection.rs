@@ -6,6 +6,7 @@
 pub(crate) mod claim_limits;
 pub(crate) mod handler_calls;
 mod handshake;
+mod request_head;
 mod socket_driver;
 
 use std::fmt;

@@ -7,16 +7,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::HeaderValue;
 use net::{ClientAddress, ReceivedOverTls};
+
+use super::request_head::RequestHead;
 
 /// The handshake request of a connection: its URL, its headers and the client's address.
 ///
-/// The data is one allocation, about as large as the request on the wire, and headers are searched on each call. The
+/// The data is one allocation, somewhat smaller than the request on the wire, and headers are searched on each call. The
 /// parsed request is not kept, because it holds the HTTP parser's memory, and a connection may live for days.
 pub struct Handshake {
-    /// The URL, then for each header its name, a colon and its value. Each part ends with a newline, which no part can
-    /// contain.
-    head: Box<str>,
+    head: RequestHead,
     address: Option<IpAddr>,
     issued: SystemTime,
     is_secure: bool,
@@ -41,46 +42,37 @@ pub(crate) fn keep_extension<T: Clone + Send + Sync + 'static>(
 }
 
 impl Handshake {
-    pub(crate) fn new(request: &http::request::Parts, issued: SystemTime, keep: &[KeepExtension]) -> Self {
+    pub(crate) fn new<'a>(
+        request: &'a http::request::Parts,
+        issued: SystemTime,
+        keep: &[KeepExtension],
+    ) -> Self {
         let url = request.uri.path_and_query().map_or("", |url| url.as_str());
-        let headers = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 2);
-        let mut head = String::with_capacity(url.len() + 1 + headers.sum::<usize>());
-        head.push_str(url);
-        head.push('\n');
-        for (name, value) in &request.headers {
-            head.push_str(name.as_str());
-            head.push(':');
-            head.push_str(&String::from_utf8_lossy(value.as_bytes()));
-            head.push('\n');
-        }
+        let text = |value: &'a HeaderValue| String::from_utf8_lossy(value.as_bytes());
+        let headers = || request.headers.iter().map(|(name, value)| (name.as_str(), text(value)));
+        let head = RequestHead::new(url, headers);
         let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
         let is_secure = request.extensions.get::<ReceivedOverTls>().is_some();
         let extensions: Vec<_> = keep.iter().filter_map(|keep| keep(&request.extensions)).collect();
         let extensions = (!extensions.is_empty()).then(|| Box::new(KeptExtensions(extensions)));
-        Self { head: head.into_boxed_str(), address, issued, is_secure, extensions }
+        Self { head, address, issued, is_secure, extensions }
     }
 
     /// Creates the handshake of a client of another server. Parts that this type cannot hold are left out.
-    pub(crate) fn of_remote<'a>(
+    pub(crate) fn of_remote<'a, I: Iterator<Item = (&'a str, Cow<'a, str>)>>(
         url: &str,
-        headers: impl Iterator<Item = (&'a str, &'a str)>,
+        headers: impl Fn() -> I,
         address: Option<IpAddr>,
         issued: SystemTime,
         is_secure: bool,
     ) -> Self {
-        let mut head = format!("{}\n", url.lines().next().unwrap_or_default());
-        for (name, value) in headers {
-            if !name.contains([':', '\n']) && !value.contains('\n') {
-                head.extend([name, ":", value, "\n"]);
-            }
-        }
-        Self { head: head.into_boxed_str(), address, issued, is_secure, extensions: None }
+        Self { head: RequestHead::new(url, headers), address, issued, is_secure, extensions: None }
     }
 
     /// Returns the path and query of the request.
     #[must_use]
     pub fn url(&self) -> &str {
-        self.head.split('\n').next().unwrap_or_default()
+        self.head.url()
     }
 
     /// Returns the decoded value of a query parameter. If the parameter occurs several times, returns the last value.
@@ -97,7 +89,7 @@ impl Handshake {
 
     /// Returns the headers in order, with names in lower case. Bytes that are not valid UTF-8 are replaced.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.head.lines().skip(1).filter_map(|line| line.split_once(':'))
+        self.head.headers()
     }
 
     /// Returns the value of the first header with this name. The name is case-insensitive. [`headers`](Self::headers) has

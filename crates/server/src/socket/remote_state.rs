@@ -101,7 +101,8 @@ impl Socket {
 pub(crate) fn parse_handshake(json: &str) -> (Handshake, RawJson<'static>) {
     let RemoteHandshake { headers, address, secure, issued, url, auth } =
         serde_json::from_str(json).unwrap_or_default();
-    let headers = headers.iter().flat_map(|(name, value)| value.values().map(move |value| (&**name, value)));
+    let headers =
+        || headers.iter().flat_map(|(name, value)| value.values().map(move |value| (&**name, value.into())));
     let address = address.and_then(|address| address.parse().ok());
     let since_epoch = Duration::try_from_secs_f64(issued / 1000.0).unwrap_or_default();
     let issued = UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH);
