@@ -55,9 +55,9 @@ pub struct Session {
     upgrade: Upgrade,
     /// While this is true, the driver does not read. A missing pong then does not mean that the client is gone.
     read_paused: bool,
-    ping_interval: Duration,
-    ping_timeout: Duration,
-    upgrade_timeout: Duration,
+    ping_interval_millis: u32,
+    ping_timeout_millis: u32,
+    upgrade_timeout_millis: u32,
 }
 
 /// The heartbeat. In revision 4, the server sends the pings, and the state is `Idle` or `AwaitingPong`. In revision 3, the
@@ -97,10 +97,22 @@ impl Session {
             heartbeat: Heartbeat::new(revision, settings.ping_interval, settings.ping_timeout, now),
             upgrade: if upgradable { Upgrade::Possible } else { Upgrade::Finished },
             read_paused: false,
-            ping_interval: settings.ping_interval,
-            ping_timeout: settings.ping_timeout,
-            upgrade_timeout: settings.upgrade_timeout,
+            ping_interval_millis: millis(settings.ping_interval),
+            ping_timeout_millis: millis(settings.ping_timeout),
+            upgrade_timeout_millis: millis(settings.upgrade_timeout),
         }
+    }
+
+    fn ping_interval(&self) -> Duration {
+        Duration::from_millis(self.ping_interval_millis.into())
+    }
+
+    fn ping_timeout(&self) -> Duration {
+        Duration::from_millis(self.ping_timeout_millis.into())
+    }
+
+    fn upgrade_timeout(&self) -> Duration {
+        Duration::from_millis(self.upgrade_timeout_millis.into())
     }
 
     /// Returns the revision, which never changes.
@@ -151,14 +163,15 @@ impl Session {
         if self.revision() != revision {
             return Err(CloseReason::TransportError);
         }
-        self.heartbeat = Heartbeat::new(revision, self.ping_interval, self.ping_timeout, now);
+        self.heartbeat = Heartbeat::new(revision, self.ping_interval(), self.ping_timeout(), now);
         Ok(())
     }
 
     /// Starts an upgrade to a candidate that has connected. If this returns `false`, close the candidate: the session
     /// cannot upgrade now.
     pub fn begin_upgrade(&mut self, to: Transport, now: Time) -> bool {
-        self.upgrade.begin(to, now, self.upgrade_timeout)
+        let upgrade_timeout = self.upgrade_timeout();
+        self.upgrade.begin(to, now, upgrade_timeout)
     }
 
     /// Handles a packet of the candidate.
@@ -183,14 +196,15 @@ impl Session {
     /// read, a missing pong (in revision 3, a missing ping) does not end the session. When the driver reads again, the
     /// client gets a whole timeout.
     pub fn set_read_paused(&mut self, paused: bool, now: Time) {
+        let (ping_interval, ping_timeout) = (self.ping_interval(), self.ping_timeout());
         if self.read_paused && !paused {
             match &mut self.heartbeat {
                 Heartbeat::Idle { .. } => {}
                 Heartbeat::AwaitingPong { deadline, .. } => {
-                    *deadline = PeerDeadline::new(now + self.ping_timeout);
+                    *deadline = PeerDeadline::new(now + ping_timeout);
                 }
                 Heartbeat::AwaitingPing { .. } => {
-                    self.heartbeat = Heartbeat::new(Revision::V3, self.ping_interval, self.ping_timeout, now);
+                    self.heartbeat = Heartbeat::new(Revision::V3, ping_interval, ping_timeout, now);
                 }
             }
         }
@@ -216,23 +230,25 @@ impl Session {
     /// Returns one action that is due. Call this again until it returns `None`. A deadline of the client that is
     /// [noticed late](Time::extension) starts again once.
     pub fn handle_timeout(&mut self, now: Time) -> Option<TimeoutAction> {
+        let (ping_interval, ping_timeout) = (self.ping_interval(), self.ping_timeout());
         let expired = match &mut self.heartbeat {
             Heartbeat::Idle { ping_at } if *ping_at <= now => {
-                let deadline = PeerDeadline::new(now + self.ping_timeout);
+                let deadline = PeerDeadline::new(now + ping_timeout);
                 self.heartbeat = Heartbeat::AwaitingPong { deadline, extended: false };
                 return Some(TimeoutAction::Ping);
             }
             Heartbeat::Idle { .. } => false,
             _ if self.read_paused => false,
-            Heartbeat::AwaitingPong { deadline, .. } => deadline.expired_or_restart(self.ping_timeout, now),
+            Heartbeat::AwaitingPong { deadline, .. } => deadline.expired_or_restart(ping_timeout, now),
             Heartbeat::AwaitingPing { deadline } => {
-                deadline.expired_or_restart(self.ping_interval + self.ping_timeout, now)
+                deadline.expired_or_restart(ping_interval + ping_timeout, now)
             }
         };
         if expired {
             return Some(TimeoutAction::Close(CloseReason::PingTimeout));
         }
-        self.upgrade.handle_timeout(now, self.upgrade_timeout).map(|due| match due {
+        let upgrade_timeout = self.upgrade_timeout();
+        self.upgrade.handle_timeout(now, upgrade_timeout).map(|due| match due {
             UpgradeTimeoutAction::SendNoop => TimeoutAction::SendNoop,
             UpgradeTimeoutAction::CloseCandidate => TimeoutAction::CloseCandidate,
         })
@@ -241,11 +257,18 @@ impl Session {
     /// Extends the deadline of the pong when another packet arrives, once for each ping: the pong may be queued after
     /// large messages.
     fn extend_pong_deadline(&mut self, now: Time) {
+        let ping_timeout = self.ping_timeout();
         if let Heartbeat::AwaitingPong { deadline, extended: extended @ false } = &mut self.heartbeat {
-            *deadline = PeerDeadline::new(now + self.ping_timeout);
+            *deadline = PeerDeadline::new(now + ping_timeout);
             *extended = true;
         }
     }
+}
+
+/// Returns whole milliseconds, rounded up. Durations above 49 days count as 49 days. Every idle session has three of these
+/// numbers, and a `Duration` takes four times as much.
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
