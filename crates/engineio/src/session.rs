@@ -14,6 +14,7 @@ use engineio_proto::{
 use net::{
     AddressPermit, MemoryBudget, Outbox, OutboxItem, PushError, PushOutcome, Pushed, SlowReaderPolicy,
 };
+use thin_vec::ThinVec;
 
 use crate::outbox_items::{BatchItem, EncodedItem, PacketItem, SharedBatchItem, SharedItem};
 pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard, UpgradeCandidate};
@@ -30,7 +31,7 @@ struct Shared {
     /// Where messages count that the session shares with others.
     memory_budget: MemoryBudget,
     /// Commands of the HTTP side to the session's task. `None` once the task is gone.
-    commands: Mutex<Option<Vec<Command>>>,
+    commands: Mutex<Option<ThinVec<Command>>>,
     /// What went wrong, if the session ends because of an error. The first description stays.
     close_description: OnceLock<Box<str>>,
     /// A POST of this session is being read or handled. A second one would violate the protocol.
@@ -63,7 +64,7 @@ impl Session {
             format,
             outbox: Outbox::with_framing(max_buffered, framing),
             memory_budget,
-            commands: Mutex::new(Some(Vec::new())),
+            commands: Mutex::new(Some(ThinVec::new())),
             close_description: OnceLock::new(),
             has_active_post: AtomicBool::new(false),
             transport: AtomicU8::new(transport as u8),
@@ -324,7 +325,7 @@ impl Session {
         self.0.outbox.notify();
     }
 
-    pub(crate) fn take_commands(&self) -> Vec<Command> {
+    pub(crate) fn take_commands(&self) -> ThinVec<Command> {
         self.commands().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -334,7 +335,7 @@ impl Session {
         drop(dropped);
     }
 
-    fn commands(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
+    fn commands(&self) -> MutexGuard<'_, Option<ThinVec<Command>>> {
         self.0.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

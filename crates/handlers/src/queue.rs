@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use socketio_proto::Event;
+use thin_vec::ThinVec;
 use ws_proto::Time;
 
 use crate::ack::{AckSender, Acknowledge};
@@ -40,13 +41,13 @@ const QUEUED_EVENT_OVERHEAD: usize = size_of::<QueuedEvent>();
 pub struct EventQueue<S: Side> {
     /// The running handler or middleware for which the next event waits.
     current: Option<Running<S>>,
-    /// Running handlers for which no event waits. Most sockets never have one.
-    concurrent: Vec<RunningHandler<S>>,
+    /// Running handlers for which no event waits. Most sockets never have one, so an empty list is one pointer.
+    concurrent: ThinVec<RunningHandler<S>>,
+    /// `None` most of the time, so that an idle socket has one pointer.
+    queued: Option<Box<QueuedEvents>>,
     /// `current` moves to `concurrent` if `concurrent` has fewer handlers than this.
-    max_concurrent: usize,
-    queued: VecDeque<QueuedEvent>,
-    queued_bytes: usize,
-    dropped: usize,
+    max_concurrent: u32,
+    dropped: u32,
 }
 
 /// What the next event waits for.
@@ -72,6 +73,13 @@ struct RunningHandler<S: Side> {
     started: Option<Time>,
 }
 
+/// The events that wait until their handlers may start, and their memory.
+#[derive(Default)]
+struct QueuedEvents {
+    events: VecDeque<QueuedEvent>,
+    bytes: usize,
+}
+
 /// An event that waits until its handler may start.
 struct QueuedEvent {
     event: Event<'static>,
@@ -88,6 +96,14 @@ pub struct EventQueueSize {
     pub bytes: usize,
 }
 
+impl QueuedEvents {
+    fn pop(&mut self) -> Option<QueuedEvent> {
+        let next = self.events.pop_front()?;
+        self.bytes -= next.bytes;
+        Some(next)
+    }
+}
+
 impl Sum for EventQueueSize {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, more| Self {
@@ -101,32 +117,32 @@ impl<S: Side> EventQueue<S> {
     /// Creates an empty queue. This does not allocate.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            current: None,
-            concurrent: Vec::new(),
-            max_concurrent: 0,
-            queued: VecDeque::new(),
-            queued_bytes: 0,
-            dropped: 0,
-        }
+        Self { current: None, concurrent: ThinVec::new(), queued: None, max_concurrent: 0, dropped: 0 }
     }
 
     /// Returns whether no handler runs and no event is queued. Then [`poll`](Self::poll) has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.current.is_none() && self.concurrent.is_empty() && self.queued.is_empty()
+        self.current.is_none() && self.concurrent.is_empty() && !self.has_queued()
     }
 
     /// Returns the number and the memory of the queued events. The events of running handlers do not count.
     #[must_use]
     pub fn size(&self) -> EventQueueSize {
-        EventQueueSize { events: self.queued.len(), bytes: self.queued_bytes }
+        self.queued.as_ref().map_or_else(EventQueueSize::default, |queued| EventQueueSize {
+            events: queued.events.len(),
+            bytes: queued.bytes,
+        })
+    }
+
+    fn has_queued(&self) -> bool {
+        self.queued.as_ref().is_some_and(|queued| !queued.events.is_empty())
     }
 
     /// Returns how many queued events were dropped, see [`discard_queued`](Self::discard_queued).
     #[must_use]
     pub fn dropped(&self) -> usize {
-        self.dropped
+        self.dropped as usize
     }
 
     /// Calls the handler of a received event, or queues a copy of the event until the handlers before it have finished.
@@ -137,7 +153,7 @@ impl<S: Side> EventQueue<S> {
         env: &S::Env<'_>,
         cx: &mut TaskContext<'_>,
     ) {
-        if self.current.is_some() || !self.queued.is_empty() {
+        if self.current.is_some() || self.has_queued() {
             return self.push(event, ack);
         }
         self.start(event, ack, env, cx);
@@ -149,10 +165,11 @@ impl<S: Side> EventQueue<S> {
     /// Queues a copy of an event until the next [`poll`](Self::poll), for a socket that may not handle events yet.
     pub fn push(&mut self, event: &Event<'_>, ack: Option<u64>) {
         let bytes = event.memory() + QUEUED_EVENT_OVERHEAD;
-        self.queued_bytes += bytes;
+        let queued = self.queued.get_or_insert_default();
+        queued.bytes += bytes;
         // A text that is borrowed from the read buffer is copied once. The text of a packet with attachments is copied too,
         // but not the attachments.
-        self.queued.push_back(QueuedEvent { event: event.clone().into_owned(), ack, bytes });
+        queued.events.push_back(QueuedEvent { event: event.clone().into_owned(), ack, bytes });
     }
 
     /// Drives the queue: takes the results of finished handlers and starts the handlers of queued events. Ready when no
@@ -169,7 +186,7 @@ impl<S: Side> EventQueue<S> {
             match self.current.take() {
                 Some(Running::Handler(mut running)) => match running.poll(cx) {
                     Poll::Ready(result) => finish(result, &running.event, running.started, env),
-                    Poll::Pending if self.concurrent.len() < self.max_concurrent => {
+                    Poll::Pending if self.concurrent.len() < self.max_concurrent as usize => {
                         self.concurrent.push(running);
                     }
                     Poll::Pending => {
@@ -190,30 +207,30 @@ impl<S: Side> EventQueue<S> {
             }
             if env.is_disconnected() {
                 self.discard_queued();
-            } else if let Some(next) = self.queued.front()
+            } else if let Some(next) = self.queued.as_ref().and_then(|queued| queued.events.front())
                 && (started >= MAX_EVENTS_PER_POLL || env.must_yield_before(next.bytes))
             {
                 S::Spawn::defer_wake(cx);
                 return Poll::Pending;
             }
-            match self.queued.pop_front() {
-                Some(QueuedEvent { event, ack, bytes }) => {
+            match self.queued.as_mut().and_then(|queued| queued.pop()) {
+                Some(QueuedEvent { event, ack, .. }) => {
                     started += 1;
-                    self.queued_bytes -= bytes;
                     self.start(&event, ack, env, cx);
                 }
-                None if self.concurrent.is_empty() => return Poll::Ready(()),
-                None => return Poll::Pending,
+                None => {
+                    self.queued = None;
+                    return if self.concurrent.is_empty() { Poll::Ready(()) } else { Poll::Pending };
+                }
             }
         }
     }
 
     /// Drops all queued events. [`dropped`](Self::dropped) counts them.
     pub fn discard_queued(&mut self) {
-        if !self.queued.is_empty() {
-            self.dropped += self.queued.len();
-            self.queued = VecDeque::new();
-            self.queued_bytes = 0;
+        if let Some(queued) = self.queued.take() {
+            self.dropped =
+                self.dropped.saturating_add(u32::try_from(queued.events.len()).unwrap_or(u32::MAX));
         }
     }
 
@@ -241,7 +258,7 @@ impl<S: Side> EventQueue<S> {
         let mut replacement = None::<ReceivedEvent>;
         loop {
             if env.is_disconnected() {
-                self.dropped += 1;
+                self.dropped = self.dropped.saturating_add(1);
                 return;
             }
             let current = replacement.as_ref().map_or(event, |event| &event.0);
@@ -341,10 +358,11 @@ impl<S: Side> EventQueue<S> {
             env.on_handler_polled(name, started);
         }
         // The limit does not count the current handler, which may always run in addition to the concurrent ones.
-        self.max_concurrent = match handler.concurrent {
+        let max_concurrent = match handler.concurrent {
             true => env.max_concurrent_handlers(),
             false => table.concurrency_limit() - 1,
         };
+        self.max_concurrent = u32::try_from(max_concurrent).unwrap_or(u32::MAX);
         match polled {
             FirstPoll::Ready(result) => finish(result, name, started, env),
             FirstPoll::Pending(task) => {

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use thin_vec::ThinVec;
 
 use super::latest_messages::{Frame, LatestKey, LatestMessages};
 use super::write_queue::{WireBytes, WriteQueue};
@@ -129,7 +130,7 @@ struct State<F> {
     /// Whether the transport accepted all bytes of the last write.
     writable: bool,
     /// Tasks that wait for capacity.
-    capacity_waiters: Vec<Waker>,
+    capacity_waiters: ThinVec<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -290,7 +291,7 @@ impl<F: Copy> Outbox<F> {
             parked: false,
             notified: false,
             writable: true,
-            capacity_waiters: Vec::new(),
+            capacity_waiters: ThinVec::new(),
         };
         Self { state: Mutex::new(state), max_buffered: limit }
     }
@@ -555,7 +556,7 @@ impl<F: Copy> Outbox<F> {
             }
             let has_capacity =
                 !state.capacity_waiters.is_empty() && state.buffered() <= self.max_buffered / 2;
-            (parked, if has_capacity { std::mem::take(&mut state.capacity_waiters) } else { Vec::new() })
+            (parked, if has_capacity { std::mem::take(&mut state.capacity_waiters) } else { ThinVec::new() })
         };
         waiting.into_iter().for_each(Waker::wake);
         parked
