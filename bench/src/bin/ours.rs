@@ -5,7 +5,7 @@
 //! - `default`, or nothing: Tokio's default runtime;
 //! - `0`: Tokio's single-threaded runtime;
 //! - `fair`, `fair:NAME=NUMBER,…`: the default runtime with the settings that docs/deployment.md recommends, or with others:
-//!   `max_io_events_per_tick`, `event_interval`;
+//!   `max_io_events_per_tick`, `event_interval`, `global_queue_interval`;
 //! - `workers`, `workers:NUMBER`: Tidewire's own workers, one for each core, or so many.
 //!
 //! COMPRESSION is `deflate` for the defaults, `level6` for smaller messages, or `takeover` for messages that may refer
@@ -75,6 +75,7 @@ fn runtime(word: &str) -> anyhow::Result<(Builder, usize)> {
                         runtime.max_io_events_per_tick(number.parse()?)
                     }
                     Some(("event_interval", number)) => runtime.event_interval(number.parse()?),
+                    Some(("global_queue_interval", number)) => runtime.global_queue_interval(number.parse()?),
                     _ => anyhow::bail!("{setting:?} is no setting of a runtime"),
                 };
             }

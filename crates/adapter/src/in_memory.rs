@@ -75,7 +75,7 @@ struct Wakers {
 }
 
 /// The number of connections beyond which their server decides how fast they are woken.
-const MANY: usize = 256;
+const MANY: usize = 32;
 
 impl Wakers {
     fn push(&mut self, receiver: &Arc<dyn LocalSocket>, waker: Waker) {

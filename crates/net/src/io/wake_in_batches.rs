@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::defer_wake;
 
 /// The number of tasks that are woken at once. Each of them writes to its socket, which takes some microseconds.
-const BATCH: usize = 256;
+const BATCH: usize = 32;
 
 thread_local! {
     static QUEUE: Arc<WakeQueue> = Arc::default();
