@@ -283,14 +283,7 @@ impl SocketEntry {
 
     /// Checks whether the socket may join one more room, with this name.
     fn check_limits(&self, name: &str) -> Result<(), JoinError> {
-        let limits = self.socket.limits();
-        if name.len() > limits.max_room_name_len {
-            return Err(JoinError::NameTooLong { len: name.len(), max: limits.max_room_name_len });
-        }
-        if self.rooms.len() >= limits.max_rooms {
-            return Err(JoinError::TooManyRooms { max: limits.max_rooms });
-        }
-        Ok(())
+        self.socket.limits().check(self.rooms.len(), name)
     }
 
     /// Whether the socket has joined one of `rooms`, which must be sorted. Each entry of the shorter list is searched

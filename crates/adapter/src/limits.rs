@@ -1,5 +1,7 @@
 //! The limits on what an adapter stores for one socket.
 
+use crate::room::Room;
+
 /// Limits of one socket. Each field names the attack that it protects against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -14,6 +16,24 @@ pub struct Limits {
     pub max_room_name_len: usize,
 }
 
+impl Limits {
+    /// Checks whether a socket may be in all of these rooms.
+    pub(crate) fn check_all(&self, rooms: &[Room]) -> Result<(), JoinError> {
+        rooms.iter().enumerate().try_for_each(|(joined, room)| self.check(joined, room))
+    }
+
+    /// Checks whether a socket in `joined` rooms may join one more, with this name.
+    pub(crate) fn check(&self, joined: usize, name: &str) -> Result<(), JoinError> {
+        if name.len() > self.max_room_name_len {
+            return Err(JoinError::NameTooLong { len: name.len(), max: self.max_room_name_len });
+        }
+        if joined >= self.max_rooms {
+            return Err(JoinError::TooManyRooms { max: self.max_rooms });
+        }
+        Ok(())
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { max_rooms: 10_000, max_room_name_len: 1_024 }
@@ -21,7 +41,7 @@ impl Default for Limits {
 }
 
 /// The reason why a socket could not join a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The socket is in the maximum number of rooms.

@@ -26,6 +26,7 @@ use std::time::Duration;
 use socketio_proto::{Arguments, SocketId};
 use ws_proto::Time;
 
+use crate::limits::JoinError;
 use crate::local_socket::LocalSocket;
 use crate::room::Room;
 pub(crate) use state::{RecoveryState, is_logged};
@@ -268,6 +269,9 @@ pub enum ClaimError {
     /// Another session on this server has the socket id of this one, so the session stays where it is.
     #[error("another session on this server has the same socket id")]
     IdInUse,
+    /// This server does not let a socket join so many rooms, or rooms with such names, but the server of the session does.
+    #[error("this server does not allow the rooms of the session")]
+    RoomsNotAllowed(#[source] JoinError),
     /// A server that may have the session did not answer, could not say whether it has it, or has left the cluster.
     #[error("a server that may have the session is not available")]
     ServerUnavailable,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tidewire_adapter::cluster::{ClusterOptions, LocalDelivery, PublishError};
 use tidewire_adapter::testing::{Probe, TestHost, event, id};
 use tidewire_adapter::{
-    Adapter, BroadcastOptions, ClaimError, Host, LocalSocket, RecoveryOptions, Replies, Reply, Request,
-    Session,
+    Adapter, BroadcastOptions, ClaimError, Host, JoinError, Limits, LocalSocket, RecoveryOptions, Replies,
+    Reply, Request, Session,
 };
 
 use crate::support::Cluster;
@@ -258,6 +258,35 @@ fn a_session_does_not_replace_another_one_that_has_its_socket_id() {
         let claim = cluster.claim(node, pid);
         cluster.bus.settle();
         assert_eq!(result(&claim), Some(Ok(())), "{pid}");
+    }
+}
+
+#[test]
+fn a_session_with_more_rooms_than_this_server_allows_is_not_recovered_with_some_of_them() {
+    for (max_rooms, max_room_name_len, expected) in [
+        (1, 9, Err(ClaimError::RoomsNotAllowed(JoinError::TooManyRooms { max: 1 }))),
+        (2, 3, Err(ClaimError::RoomsNotAllowed(JoinError::NameTooLong { len: 4, max: 3 }))),
+        (2, 4, Ok(())),
+    ] {
+        let cluster = Cluster::start_with_recovery(1, |_| {});
+        let (node, probe) = (&cluster.nodes[0], Probe::new(id(100)));
+        node.recovery().begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
+        let _ = node.adapter.add_all(probe.id(), &["room", "a"]).expect("its limits allow two rooms");
+        node.recovery().suspend(&*probe, probe.generation(), node.server.now());
+        let claimed = cluster.claim(0, "pid");
+        let session = claimed.lock().unwrap().take().expect("it is here").expect("it can be recovered");
+        let back = Probe::that_may(id(100), Limits { max_rooms, max_room_name_len });
+        let result = Arc::new(Mutex::new(None));
+        let resumed = Arc::clone(&result);
+        node.recovery().resume(
+            session,
+            Arc::clone(&back) as Arc<dyn LocalSocket>,
+            node.server.now(),
+            Box::new(move |result| *resumed.lock().unwrap() = Some(result.map(|_| ()))),
+        );
+        assert_eq!(*result.lock().unwrap(), Some(expected));
+        let rooms = node.adapter.local().socket_rooms(probe.id());
+        assert_eq!(rooms.len(), if expected.is_ok() { 3 } else { 0 }, "two, and that of its own id");
     }
 }
 

@@ -231,6 +231,10 @@ impl Recovery for InMemoryAdapter {
     }
 
     fn resume(&self, session: Session, socket: Arc<dyn LocalSocket>, now: Time, then: Resumed) {
+        // Another server, which the session comes from, may have other limits.
+        if let Err(error) = socket.limits().check_all(&session.rooms) {
+            return then(Err(ClaimError::RoomsNotAllowed(error)));
+        }
         let mut state = self.local_recovery().state();
         let (missed, generation) = match state.resume(&session, now) {
             Ok(resumed) => resumed,
@@ -249,7 +253,7 @@ impl Recovery for InMemoryAdapter {
             let former = index.remove(&id);
             let slot = index.insert(socket);
             for room in &session.rooms {
-                // Its limits allowed these rooms before.
+                // The limits allow all of them.
                 let _ = index.join(slot, room);
             }
             (former, slot)
