@@ -138,9 +138,8 @@ pub trait Adapter: Send + Sync {
         false
     }
 
-    /// Calls `then` when all events that this process has sent before were delivered to its sockets. If there are any, the server
-    /// calls it with an event for one socket that is no broadcast, which so does not overtake them. Default: calls `then` at
-    /// once.
+    /// Calls `then` when all events that this process has sent before were delivered to its sockets. If some are undelivered, the
+    /// server sends an event for one socket in `then`, so that the event does not overtake them. Default: calls `then` at once.
     fn after_earlier_events(&self, then: Box<dyn FnOnce() + Send>) {
         then();
     }

@@ -271,7 +271,7 @@ fn a_session_with_more_rooms_than_this_server_allows_is_not_recovered_with_some_
         let cluster = Cluster::start_with_recovery(1, |_| {});
         let (node, probe) = (&cluster.nodes[0], Probe::new(id(100)));
         node.recovery().begin("pid", Arc::clone(&probe) as Arc<dyn LocalSocket>);
-        let _ = node.adapter.add_all(probe.id(), &["room", "a"]).expect("its limits allow two rooms");
+        drop(node.adapter.add_all(probe.id(), &["room", "a"]).expect("its limits allow two rooms"));
         node.recovery().suspend(&*probe, probe.generation(), node.server.now());
         let claimed = cluster.claim(0, "pid");
         let session = claimed.lock().unwrap().take().expect("it is here").expect("it can be recovered");
