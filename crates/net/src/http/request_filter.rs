@@ -11,6 +11,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use memchr::{memchr, memchr3};
+
 /// What hyper has found out about the head that it parsed last. The service sets it when it is called, and the filter
 /// takes it when hyper reads again. Both run in the task of the connection.
 #[derive(Debug, Default)]
@@ -148,15 +150,34 @@ impl State {
                 length
             }
             Self::Start | Self::Method | Self::Target | Self::Query | Self::Line(_) | Self::HeadEnd => {
-                for (position, byte) in bytes.iter().enumerate() {
-                    if *self == Self::HeadEnd || (*self == Self::Query && must_be_encoded(*byte)) {
-                        return position;
+                let mut position = 0;
+                while position < bytes.len() && *self != Self::HeadEnd {
+                    position += self.constant_prefix(&bytes[position..]);
+                    let Some(byte) = bytes.get(position) else { break };
+                    if *self == Self::Query && must_be_encoded(*byte) {
+                        break;
                     }
                     *self = self.after(*byte);
+                    position += 1;
                 }
-                bytes.len()
+                position
             }
         }
+    }
+
+    /// Returns the number of bytes at the beginning that do not change the state, or fewer. A head has hundreds of bytes, and
+    /// only a few of them matter.
+    fn constant_prefix(self, bytes: &[u8]) -> usize {
+        let end = match self {
+            Self::Target => memchr3(b'?', b' ', b'\n', bytes),
+            Self::Query => {
+                bytes.iter().position(|byte| matches!(byte, b' ' | b'\n') || must_be_encoded(*byte))
+            }
+            Self::Line(LineContent::Text) => memchr(b'\n', bytes),
+            Self::Off => None,
+            _ => Some(0),
+        };
+        end.unwrap_or(bytes.len())
     }
 
     /// Returns the state after a byte of a head. Lines end with LF, as in hyper's parser, which allows the CR to be
