@@ -48,7 +48,6 @@ impl Handshake {
         keep: &[KeepExtension],
     ) -> Self {
         let url = request.uri.path_and_query().map_or("", |url| url.as_str());
-        let text = |value: &'a HeaderValue| String::from_utf8_lossy(value.as_bytes());
         let headers = || request.headers.iter().map(|(name, value)| (name.as_str(), text(value)));
         let head = RequestHead::new(url, headers);
         let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
@@ -136,6 +135,12 @@ impl Handshake {
     pub fn issued(&self) -> SystemTime {
         self.issued
     }
+}
+
+/// Returns a value as text. Almost all values are UTF-8, and `from_utf8_lossy` is slow.
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    let bytes = value.as_bytes();
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 impl fmt::Debug for Handshake {
