@@ -91,6 +91,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", env = "TIDEWIRE_MEMORY_BUDGET", value_parser = parse_size)]
     pub(crate) memory_budget: Option<usize>,
 
+    /// Address and port of an endpoint for Prometheus, which serves GET /metrics over HTTP; with port 0, the system chooses a
+    /// free port [default: none]
+    #[cfg(feature = "metrics")]
+    #[arg(long, value_name = "ADDR:PORT", env = "TIDEWIRE_METRICS")]
+    pub(crate) metrics: Option<String>,
+
     /// Directory with the files of the JavaScript client, for instance node_modules/socket.io-client/dist; pages then
     /// load them from /socket.io/socket.io.js [default: none]
     #[arg(long, value_name = "DIR", env = "TIDEWIRE_CLIENT_FILES")]

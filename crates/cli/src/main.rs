@@ -5,6 +5,8 @@ mod args;
 mod browser_client;
 mod demo;
 mod log;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod output;
 mod serve;
 mod web_sockets;

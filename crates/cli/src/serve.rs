@@ -24,6 +24,8 @@ use crate::application;
 use crate::args::{self, ServeArgs};
 use crate::browser_client;
 use crate::demo;
+#[cfg(feature = "metrics")]
+use crate::metrics;
 use crate::output;
 use crate::web_sockets::{Admission, Refusal, WebSockets};
 
@@ -35,6 +37,11 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
             let origins = AllowedOrigins::new(listed)?;
             (Cors::from(origins.clone()), Some(origins))
         }
+    };
+    #[cfg(feature = "metrics")]
+    let metrics = match &args.metrics {
+        Some(address) => Some(metrics::Endpoint::bind(address).await?),
+        None => None,
     };
     let tls = load_tls(&args.tls_cert, &args.tls_key)?;
     let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
@@ -84,9 +91,15 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let listener =
         io.bind(&args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr()?;
-    let greeting = format!(
+    #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "the metrics add a line"))]
+    let mut greeting = format!(
         "listening on {http}://{address}\n  Socket.IO  {http}://{address}/socket.io/\n  WebSocket  {websocket}://{address}/ws (echoes each message)\n"
     );
+    #[cfg(feature = "metrics")]
+    if let Some(endpoint) = metrics {
+        greeting += &format!("  Metrics    http://{}/metrics\n", endpoint.address()?);
+        endpoint.serve();
+    }
     // Standard output may be closed already, for instance after `| head -1`, or a full pipe. Neither may stop the server.
     drop(output::in_background(move || drop(io::stdout().write_all(greeting.as_bytes()))));
 

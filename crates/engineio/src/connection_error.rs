@@ -4,6 +4,7 @@ use std::fmt;
 
 use engineio_proto::{RequestError, Transport};
 use http::Method;
+use net::metrics::Series;
 
 /// Why the engine refused a request. The fields are the `context` of Node's event `connection_error`.
 ///
@@ -64,6 +65,19 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    pub(crate) fn series(&self) -> Series {
+        match self {
+            Self::UnknownTransport { .. } => Series::EngineUnknownTransport,
+            Self::UnknownSid { .. } => Series::EngineUnknownSid,
+            Self::BadHandshakeMethod { .. } => Series::EngineBadHandshakeMethod,
+            Self::TransportMismatch { .. }
+            | Self::ProtocolMismatch { .. }
+            | Self::TransportHandshakeError { .. } => Series::EngineBadRequest,
+            Self::Forbidden { .. } => Series::EngineForbidden,
+            Self::UnsupportedProtocolVersion { .. } => Series::EngineUnsupportedVersion,
+        }
+    }
+
     /// Returns the kind of the error, as clients know it.
     #[must_use]
     pub fn kind(&self) -> RequestError {

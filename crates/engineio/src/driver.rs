@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
+use net::metrics::{self, ConnectionKind, OpenConnection, Series};
 use net::{DeadlineTimer, HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryUsage, TurnBudget};
 use tokio::runtime::Handle;
 use ws_proto::Time;
@@ -38,6 +39,7 @@ pub(crate) struct Driver<A: Application> {
     unfinished_post: Option<Box<PostRequest>>,
     deadline: DeadlineTimer,
     memory: MemoryUsage,
+    open: OpenConnection,
     /// The handler has been told that the session is over. The transport may still have data to send.
     is_closed: bool,
     /// This turn has taken a notification from the outbox, so another turn must follow.
@@ -107,6 +109,7 @@ impl<A: Application> Driver<A> {
         let (revision, settings) = (session.format().revision, &engine.options().protocol);
         let machine = Machine::new(revision, session.transport(), settings, net::now());
         let handler = engine.application().on_open(engine, session.clone(), request);
+        let kind = connection_kind(session.transport());
         let dispatcher = PacketDispatcher::new(machine, handler, session.clone());
         Self {
             guard: registered,
@@ -116,6 +119,7 @@ impl<A: Application> Driver<A> {
             unfinished_post: None,
             deadline: DeadlineTimer::new(),
             memory: MemoryUsage::default(),
+            open: OpenConnection::new(kind),
             is_closed: false,
             was_notified: false,
         }
@@ -186,6 +190,7 @@ impl<A: Application> Driver<A> {
         self.transport.switch_to(websocket, self.guard.session.outbox());
         let transport = self.dispatcher.machine.transport();
         self.session().set_transport(transport);
+        self.open.upgrade(connection_kind(transport));
         if self.is_closed {
             self.close_transport(CloseReason::ForcedClose, now);
             return;
@@ -214,6 +219,7 @@ impl<A: Application> Driver<A> {
         let overflowed = output.signals.overflowed.then_some(CloseReason::TransportError);
         if let Some(reason) = output.close_reason.or(overflowed) {
             if output.close_reason.is_none() {
+                metrics::count(Series::SlowReaders);
                 self.session()
                     .describe_close("the client reads too slowly: `max_write_buffer_size` is reached");
             } else if self.transport.takes_requests() {
@@ -350,6 +356,7 @@ impl<A: Application> Driver<A> {
         self.is_closed = true;
         self.unfinished_post = None;
         self.session().set_closed();
+        self.open.close(closed_series(reason));
         self.dispatcher.handler.on_close(reason, now, cx);
         self.close_transport(reason, now);
         // If packets wait for another poll, the client may already have stopped polling in order to upgrade. It then
@@ -378,6 +385,25 @@ impl<A: Application> Driver<A> {
     /// Removes the session from the registry, so that no request finds it any more.
     fn unregister(&self) {
         self.guard.engine.registry().remove(self.session().id());
+    }
+}
+
+/// Returns how the connection of a transport is counted.
+fn connection_kind(transport: TransportName) -> ConnectionKind {
+    match transport {
+        TransportName::Polling => ConnectionKind::EngineIoPolling,
+        _ => ConnectionKind::EngineIoWebSocket,
+    }
+}
+
+fn closed_series(reason: CloseReason) -> Series {
+    match reason {
+        CloseReason::PingTimeout => Series::EngineClosedPingTimeout,
+        CloseReason::TransportError => Series::EngineClosedTransportError,
+        CloseReason::TransportClose => Series::EngineClosedTransportClose,
+        CloseReason::ParseError => Series::EngineClosedParseError,
+        CloseReason::ForcedClose => Series::EngineClosedForced,
+        CloseReason::ServerShuttingDown => Series::EngineClosedShutdown,
     }
 }
 

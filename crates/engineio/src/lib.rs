@@ -78,3 +78,9 @@ pub use session::Session;
 pub use session_refusal::SessionRefusal;
 pub use static_files::{StaticFile, StaticFiles};
 pub use ws_proto::{AllowedOrigins, DeflateOptions, InvalidOrigin, Time};
+
+/// The metrics of the process, for the recorder of the crate `metrics`. `docs/metrics.md` in the repository lists them.
+#[cfg(feature = "metrics")]
+pub mod metrics {
+    pub use net::metrics::publish;
+}

@@ -12,6 +12,7 @@ use engineio_proto::Packet;
 use engineio_proto::server::Settings;
 use http::HeaderMap;
 use http::request::Parts;
+use net::metrics;
 use net::{AddressLimits, ClosePace, MemoryBudget, TrustedProxies};
 use ws_proto::{AllowedOrigins, DeflateOptions};
 
@@ -189,7 +190,9 @@ impl Options {
         self.on_initial_headers.is_some() || self.on_headers.is_some() || self.on_connection_error.is_some()
     }
 
+    /// Reports a refused request to the metrics and to the program.
     pub(crate) fn call_on_connection_error(&self, error: &ConnectionError, request: &Parts) {
+        metrics::count(error.series());
         if let Some(hook) = &self.on_connection_error {
             hook.call(error, request);
         }

@@ -77,9 +77,13 @@ impl SessionTransport {
 
     /// Returns the memory that the transport holds for the client, and that waits for it in `outbox`, in bytes. A POST
     /// counts elsewhere, as long as its request waits for a response.
-    pub(crate) fn memory(&self, outbox: &Outbox<Framing>) -> HeldMemory {
+    pub(crate) fn memory(&mut self, outbox: &Outbox<Framing>) -> HeldMemory {
         match self {
-            Self::Polling(polling) => polling.memory() + outbox.memory(),
+            Self::Polling(polling) => {
+                let waiting = outbox.memory();
+                polling.report_queued(waiting.total());
+                polling.memory() + waiting
+            }
             Self::WebSocket(websocket) if websocket.leaves_messages_in_outbox() => {
                 websocket.memory() + outbox.memory()
             }

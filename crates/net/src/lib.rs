@@ -7,6 +7,7 @@
 //! | `address` | The address of a client, and the limits for one address. [`TrustedProxies`] finds the [`ClientAddress`] of a request, and an [`AddressLimiter`] limits what one address may open |
 //! | `close_pace` | How fast a server that shuts down closes its connections |
 //! | `memory_budget` | The limit on the memory of all connections together. Each connection reports to its [`MemoryBudget`] what it holds, and those that hold the most end |
+//! | [`metrics`] | What servers count for their operators |
 //! | `tls` | TLS for clients and servers. `http` starts the handshake; a [`Stream`] holds the encrypted connection |
 //!
 //! This crate does not depend on Engine.IO or Socket.IO.
@@ -17,6 +18,7 @@ mod http;
 mod io;
 mod log_rate_limit;
 mod memory_budget;
+pub mod metrics;
 mod tls;
 
 pub use self::address::{

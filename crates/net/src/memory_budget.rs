@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 
 use crate::log_rate_limit::LogRateLimit;
+use crate::metrics;
 
 /// A connection counts from its first report of at least this many bytes. They are about as many as a connection costs
 /// before it becomes a WebSocket, and `max_connections` limits them.
@@ -77,14 +78,17 @@ impl MemoryBudget {
     /// Creates a budget of `bytes`.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Shared {
+        let budget = Self(Arc::new(Shared {
             limit: bytes,
             used: AtomicUsize::new(0),
             shared: AtomicUsize::new(0),
             retained: AtomicUsize::new(0),
             registered: Mutex::default(),
             log: LogRateLimit::new(),
-        }))
+        }));
+        #[cfg(feature = "metrics")]
+        budget.add_to_metrics();
+        budget
     }
 
     /// Returns the budget that every server and client of the process uses, unless it has another one. Its limit is half
@@ -128,6 +132,29 @@ impl MemoryBudget {
         self.0.shared.fetch_add(bytes, Ordering::Relaxed);
         self.0.used.fetch_add(bytes, Ordering::Relaxed);
         SharedMemory { budget: self.clone(), bytes }
+    }
+}
+
+/// The budgets of the process that still exist, for the metrics.
+#[cfg(feature = "metrics")]
+static BUDGETS: Mutex<Vec<std::sync::Weak<Shared>>> = Mutex::new(Vec::new());
+
+#[cfg(feature = "metrics")]
+impl MemoryBudget {
+    fn add_to_metrics(&self) {
+        let mut budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
+        budgets.retain(|budget| budget.strong_count() > 0);
+        budgets.push(Arc::downgrade(&self.0));
+    }
+
+    /// Returns the bytes that all budgets of the process count, and the largest used part of one of them.
+    pub(crate) fn usage_of_all() -> (usize, f64) {
+        let budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
+        let budgets = budgets.iter().filter_map(std::sync::Weak::upgrade);
+        budgets.fold((0, 0.0), |(sum, largest), budget| {
+            let used = budget.used.load(Ordering::Relaxed);
+            (sum + used, f64::max(largest, used as f64 / budget.limit.max(1) as f64))
+        })
     }
 }
 
@@ -411,6 +438,7 @@ impl Shared {
             }
         }
         if connections > 0 {
+            metrics::add(metrics::Series::MemoryBudgetVictims, connections);
             self.log.try_log(|suppressed| {
                 tracing::warn!(
                     memory_budget = self.limit,

@@ -17,6 +17,7 @@ use std::task::{Context as TaskContext, Poll};
 use adapter::SocketId;
 use engineio::{CloseReason, Message, Session, SessionHandler, Time, Transport};
 use handlers::{EventQueueSize, ObservedEvent, with_encoder};
+use net::metrics::{self, Series};
 use socketio_proto::server::{
     self as machine, ConnectRequest, DisconnectReason, Protocol, Received, SocketEntry, Violation,
 };
@@ -29,7 +30,9 @@ use crate::outgoing::Outgoing;
 use crate::server::Server;
 use crate::socket::Socket;
 use claim_limits::ClaimLimits;
-use handler_calls::{CalledHandler, HandlerCalls, MAX_UNMEASURED_TURNS, too_long, warn_blocked};
+use handler_calls::{
+    CalledHandler, HandlerCalls, MAX_UNMEASURED_TURNS, MEASURED_TURNS_PER_SAMPLE, too_long, warn_blocked,
+};
 pub use handshake::Handshake;
 pub(crate) use handshake::{KeepExtension, keep_extension};
 use socket_driver::{Progress, SocketDriver};
@@ -88,6 +91,10 @@ pub struct Connection {
     last_poll: Time,
     /// The number of such turns since the last one that was measured.
     unmeasured_turns: u32,
+    /// The number of turns that were measured. Only its lowest bits count.
+    measured_turns: u8,
+    /// The number of events in this turn, for the metrics.
+    events_received: u32,
 }
 
 impl Connection {
@@ -119,6 +126,8 @@ impl Connection {
             is_observed_open: is_observed,
             last_poll: Time::ZERO,
             unmeasured_turns: MAX_UNMEASURED_TURNS,
+            measured_turns: 0,
+            events_received: 0,
         };
         connection.notify(|connection| Observation::ConnectionOpened { connection });
         connection
@@ -135,6 +144,7 @@ impl Connection {
         let EventQueueSize { events, bytes } = self.queued();
         let limits = self.server.limits();
         if events > limits.max_queued_events_hard || bytes > limits.max_queued_bytes_hard {
+            metrics::count(Series::MaxQueuedEvents);
             tracing::debug!(events, bytes, "too many queued events, closing the connection");
             self.close_session(DisconnectReason::ForcedServerClose, cx);
         }
@@ -199,6 +209,10 @@ impl Connection {
     #[inline(never)]
     fn measure_turn(&mut self, count: usize, last: CalledHandler, started: Time) {
         self.unmeasured_turns = 0;
+        if metrics::IS_ENABLED && self.measured_turns.is_multiple_of(MEASURED_TURNS_PER_SAMPLE) {
+            self.client.calls.sample_next();
+        }
+        self.measured_turns = self.measured_turns.wrapping_add(1);
         let Some(duration) = too_long(started, net::now()) else { return };
         self.client.calls.measure_next();
         if count > 1 {
@@ -232,6 +246,7 @@ impl Connection {
         match Self::candidate(server, session, client, &request) {
             Ok(driver) => advance(request.insert(driver), server, cx),
             Err(error) => {
+                metrics::count(Series::SocketsRefusedByNamespace);
                 let namespace = request.namespace();
                 with_encoder(|encoder| {
                     match encode::connect_error(encoder, namespace, &error.message, None::<&()>) {
@@ -260,6 +275,7 @@ impl Connection {
         request: &ConnectRequest<'_, '_, SocketDriver>,
     ) -> Result<SocketDriver, ConnectError> {
         if request.socket_count() >= server.limits().max_sockets {
+            metrics::count(Series::MaxSockets);
             return Err(TOO_MANY_SOCKETS.into());
         }
         let namespaces = server.namespaces();
@@ -324,7 +340,7 @@ impl fmt::Debug for Connection {
 
 impl SessionHandler for Connection {
     fn on_message(&mut self, message: Message<'_>, now: Time, cx: &mut TaskContext<'_>) {
-        let Self { server, session, client, machine, is_observed, .. } = self;
+        let Self { server, session, client, machine, is_observed, events_received, .. } = self;
         let received = match message {
             Message::Text(text) => machine.handle_text(text, now),
             Message::Binary(data) => machine.handle_binary(data, now),
@@ -333,6 +349,7 @@ impl SessionHandler for Connection {
             Ok(None) => {}
             // The event stays where it is: moving it costs twenty instructions.
             Ok(Some(Received::Event { mut socket, ref event, ack })) => {
+                *events_received += 1;
                 if *is_observed {
                     Self::notify_received(socket.socket().socket(), event, ack.is_some());
                 }
@@ -345,6 +362,7 @@ impl SessionHandler for Connection {
                 }
             }
             Ok(Some(Received::Ack { socket, id, arguments })) => {
+                metrics::count(Series::AcksReceived);
                 let socket = socket.socket().socket();
                 let bytes = if *is_observed { arguments.size() } else { 0 };
                 let is_awaited = socket.acks().resolve(id, arguments);
@@ -374,6 +392,10 @@ impl SessionHandler for Connection {
     }
 
     fn on_input_handled(&mut self, now: Time) {
+        if self.events_received > 0 {
+            metrics::add(Series::EventsReceived, self.events_received as usize);
+            self.events_received = 0;
+        }
         let (count, last) = self.client.calls.take();
         if count == 0 {
             return;
@@ -404,6 +426,7 @@ impl SessionHandler for Connection {
             let socket = driver.socket();
             let count = socket.acks().handle_timeout(now);
             if count > 0 {
+                metrics::add(Series::AcksTimedOut, count);
                 socket.notify(|| Observation::AcksTimedOut { socket, count });
             }
             if driver.is_busy() || driver.is_finished() {

@@ -117,3 +117,9 @@ pub use socketio_proto::server::DisconnectReason;
 pub use socketio_proto::{
     Arguments, ArgumentsError, EncodeError, InvalidSocketId, MessagePackParser, Number, Object, Parser, Value,
 };
+
+/// The metrics of the process, for the recorder of the crate `metrics`. `docs/metrics.md` in the repository lists them.
+#[cfg(feature = "metrics")]
+pub mod metrics {
+    pub use net::metrics::publish;
+}

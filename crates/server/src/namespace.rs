@@ -10,13 +10,14 @@ mod server_side;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
 
 use adapter::{Adapter, AdapterFactory, Host, KeptForRecovery, Recovery, RoomChange, SocketId};
 use handlers::{
     EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoEventMiddlewareResult,
     IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
 };
+use net::metrics::SocketCount;
 use serde::Serialize;
 use socketio_proto::Parser;
 use socketio_proto::server::DisconnectReason;
@@ -61,6 +62,8 @@ struct Inner {
     is_recoverable: bool,
     /// Whether the namespace or one of its sockets has ever had a catch-all listener of outgoing events.
     has_outgoing_listeners: AtomicBool,
+    /// Created with the first socket: most of the names that clients request never have one.
+    socket_count: OnceLock<SocketCount>,
 }
 
 impl Namespace {
@@ -102,8 +105,17 @@ impl Namespace {
                 ready: Once::new(),
                 is_recoverable,
                 has_outgoing_listeners,
+                socket_count: OnceLock::new(),
             }
         }))
+    }
+
+    /// Returns what counts the sockets of the namespace for the metrics.
+    pub(crate) fn socket_count(&self) -> &SocketCount {
+        self.0.socket_count.get_or_init(|| {
+            let is_dynamic = self.child().is_some_and(|child| child.is_from_client);
+            SocketCount::of_namespace(self.name(), is_dynamic)
+        })
     }
 
     /// Returns the name, with its leading slash.

@@ -25,6 +25,7 @@
 //! | [`engineio`] | Engine.IO without Socket.IO: a server of messages over long-polling and WebSocket |
 //! | [`ws`] | WebSocket without Socket.IO, client and server |
 //! | `testing` | clients in the process of the server, for tests; with the feature `testing` |
+//! | `metrics` | what the servers of the process count; with the feature `metrics` |
 //!
 //! The root exports [`Server`], [`Client`] and the types that handlers use on both sides (server and client). Types of one side
 //! (its `Socket`, `Auth`, `ConnectError`) are in the module of that side. This crate only re-exports other crates, for
@@ -41,6 +42,7 @@
 //! | `tls` | yes | `wss` and `https`, with rustls and its `ring` crypto provider |
 //! | `testing` | no | `testing`, for the `dev-dependencies` of a program |
 //! | `axum` | no | `ws::Upgrade` as an axum extractor |
+//! | `metrics` | no | counts for the facade of the crate `metrics`, and `metrics` |
 
 #[cfg(feature = "server")]
 pub use self::server::{Ack, Data, EventName, HandlerError, RawArguments, Reply, Server, State, Value};
@@ -82,6 +84,18 @@ pub mod engineio {
 #[cfg(feature = "ws")]
 pub mod ws {
     pub use ws::*;
+}
+
+/// The metrics of the process: connections, bytes, events, refusals and more, for the recorder of the crate [`metrics`].
+/// `docs/metrics.md` in the repository lists them.
+///
+/// The program installs a recorder, for instance with `metrics-exporter-prometheus`. The counts reach it every five
+/// seconds, and at each call of [`publish`](self::metrics::publish).
+///
+/// [`metrics`]: https://docs.rs/metrics
+#[cfg(feature = "metrics")]
+pub mod metrics {
+    pub use net::metrics::publish;
 }
 
 /// Tests of Socket.IO and WebSocket servers in one process, without a port.

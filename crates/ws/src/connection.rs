@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use net::metrics::{ConnectionKind, Meter, OpenConnection};
 use net::{DeadlineTimer, MemoryBudget, MemoryUsage, PeerTimeout, Stream, Upgraded, WebSocketStream};
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, Time};
 
@@ -45,14 +46,17 @@ impl Connection {
         budget: MemoryBudget,
     ) -> Self {
         let protocol = limits.to_proto();
-        let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol);
-        Self::new(stream, limits, deflate, budget)
+        let kind = ConnectionKind::WebSocket;
+        let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol)
+            .with_meter(Meter::new(kind));
+        Self::new(stream, limits, deflate, budget, OpenConnection::new(kind))
     }
 
     pub(crate) fn client(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
         let protocol = limits.to_proto();
         let stream = WebSocketStream::client(upgraded.stream, upgraded.leftover, &protocol);
-        Self::new(stream, limits, deflate, MemoryBudget::process().clone())
+        let budget = MemoryBudget::process().clone();
+        Self::new(stream, limits, deflate, budget, OpenConnection::uncounted())
     }
 
     fn new(
@@ -60,6 +64,7 @@ impl Connection {
         limits: &Limits,
         deflate: Option<&DeflateAgreement>,
         budget: MemoryBudget,
+        open: OpenConnection,
     ) -> Self {
         let mut stream = stream.with_owned_long_messages();
         if let Some(agreement) = deflate {
@@ -71,6 +76,7 @@ impl Connection {
             max_write_buffer_size: limits.max_write_buffer_size,
             memory_budget: budget,
             memory: MemoryUsage::default(),
+            open,
             written: 0,
             last_read_at: Time::ZERO,
             driver: None,
@@ -258,6 +264,7 @@ pub(crate) struct State {
     memory_budget: MemoryBudget,
     /// What the driver has reported to the budget.
     memory: MemoryUsage,
+    open: OpenConnection,
     /// A lower bound of the bytes that were written: Pongs that are queued during a write are not counted.
     written: u64,
     /// The time at which the last read returned bytes. Do not use it as the current time: the program may take the

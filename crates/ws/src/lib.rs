@@ -91,3 +91,9 @@ pub use ws_proto::{
     AllowedOrigins, ClientHandshakeError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError,
     HandshakeResponseError, InvalidOrigin, ProtocolError, UriError,
 };
+
+/// The metrics of the process, for the recorder of the crate `metrics`. `docs/metrics.md` in the repository lists them.
+#[cfg(feature = "metrics")]
+pub mod metrics {
+    pub use net::metrics::publish;
+}

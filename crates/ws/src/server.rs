@@ -16,6 +16,7 @@ use std::sync::Arc;
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
+use net::metrics::{self, Series};
 use net::{
     AddressLimitError, AddressLimiter, AddressLimits, ClosePace, HttpLimits, Listener, ListenerSettings,
     MemoryBudget, TrustedProxies,
@@ -395,10 +396,16 @@ impl Settings {
         let mut request = request.into_parts().0;
         self.trusted_proxies.insert_client_address(&mut request);
         if let Some(check) = &self.allow_request {
-            check(&request).map_err(Rejection::Forbidden)?;
+            check(&request).map_err(|reason| {
+                metrics::count(Series::WebSocketForbidden);
+                Rejection::Forbidden(reason)
+            })?;
         }
         let address = self.address_limiter.admit_websocket(&request).map_err(Rejection::AddressLimit)?;
-        let admitted = connections.try_acquire().ok_or(Rejection::TooManyConnections)?;
+        let admitted = connections.try_acquire().ok_or_else(|| {
+            metrics::count(Series::WebSocketMaxConnections);
+            Rejection::TooManyConnections
+        })?;
         if let Some(options) = &self.compression {
             upgrade = upgrade.compress(options);
         }

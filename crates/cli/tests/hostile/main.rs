@@ -10,6 +10,8 @@ mod json_nesting;
 mod limits;
 mod log;
 mod memory_budget;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod packets;
 mod playground;
 mod polling;

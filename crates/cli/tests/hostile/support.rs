@@ -18,7 +18,8 @@ const NOTICEABLE: Duration = Duration::from_secs(1);
 pub(crate) struct Server {
     process: Child,
     /// Kept open, because the binary writes there.
-    _stdout: Option<BufReader<ChildStdout>>,
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only kept open"))]
+    stdout: Option<BufReader<ChildStdout>>,
     pub(crate) address: SocketAddr,
 }
 
@@ -80,7 +81,7 @@ impl Server {
             .stderr(output)
             .spawn()
             .expect("the binary runs");
-        Self { process, _stdout: None, address }
+        Self { process, stdout: None, address }
     }
 
     /// Starts a server whose log has this filter and goes to this pipe.
@@ -105,7 +106,21 @@ impl Server {
         stdout.read_line(&mut line).expect("the binary tells where it listens");
         let address = line.trim().rsplit('/').next().and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("an address in {line:?}"));
-        Self { process, _stdout: Some(stdout), address }
+        Self { process, stdout: Some(stdout), address }
+    }
+
+    /// Returns the address of the metrics, which the server was started with.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn metrics_address(&mut self) -> SocketAddr {
+        let stdout = self.stdout.as_mut().expect("the server was started with a pipe");
+        let lines = std::iter::from_fn(|| {
+            let mut line = String::new();
+            (stdout.read_line(&mut line).expect("the binary tells where it listens") > 0).then_some(line)
+        });
+        let url =
+            lines.into_iter().find(|line| line.contains("/metrics")).expect("the address of the metrics");
+        let address = url.trim().trim_start_matches("Metrics").trim().trim_start_matches("http://");
+        address.trim_end_matches("/metrics").parse().unwrap_or_else(|_| panic!("an address in {url:?}"))
     }
 
     /// Returns the memory of the process in megabytes.

@@ -12,6 +12,7 @@ use http::Response;
 use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http_body_util::Full;
+use net::metrics::{self, Series};
 use net::{AddressPermit, ClientAddress, PeerTimeout, PendingUpgrade, RetainedMemory};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -88,6 +89,7 @@ impl<A: Application> Engine<A> {
 
     /// Returns the response to a client that gets no session, and tells the application.
     pub(super) fn refuse_session(&self, refusal: SessionRefusal, request: &Parts) -> Response<Full<Bytes>> {
+        metrics::count(refused_series(refusal));
         if let Some(hook) = &self.0.options.on_session_refused {
             hook.call(refusal, request);
         }
@@ -239,6 +241,7 @@ impl<A: Application> Engine<A> {
         };
         let head = registered.head.bytes();
         for half_open in self.0.half_open.push(&registered.session, head, limits, &self.0.registry) {
+            metrics::count(Series::MaxHalfOpenSessions);
             tracing::debug!(
                 max_half_open_sessions = limits.sessions,
                 max_half_open_bytes = limits.bytes,
@@ -273,6 +276,19 @@ impl<A: Application> Engine<A> {
                 response
             }
         }
+    }
+}
+
+fn refused_series(refusal: SessionRefusal) -> Series {
+    match refusal {
+        SessionRefusal::HeadTooLong => Series::EngineHeadTooLong,
+        SessionRefusal::TooManySessions => Series::EngineMaxSessions,
+        SessionRefusal::HeadMemory | SessionRefusal::HeadMemoryOfAddress => Series::EngineHeadMemory,
+        SessionRefusal::AddressLimit(_) => Series::EngineAddressLimit,
+        SessionRefusal::Closing => Series::EngineClosing,
+        SessionRefusal::NoRandomBytes => Series::EngineNoRandomBytes,
+        SessionRefusal::TooManyChecks { .. } => Series::EngineTooManyChecks,
+        SessionRefusal::CheckTimedOut => Series::EngineCheckTimedOut,
     }
 }
 

@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Full, LengthLimitError, Limited};
+use net::metrics::{self, Series};
 use net::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, PeerTimeout};
 use tokio::sync::oneshot;
 use tower::BoxError;
@@ -75,7 +76,10 @@ impl<A: Application> Engine<A> {
             }
         };
         let payload = match body {
-            Ok(body) => session.format().decode_post(body, is_binary, max_payload),
+            Ok(body) => {
+                metrics::add(Series::PollingReceived, body.len());
+                session.format().decode_post(body, is_binary, max_payload)
+            }
             Err(BodyError::TooMuchMemory) => return Ok(close_for_memory(session)),
             Err(BodyError::Read(error)) if error.is::<LengthLimitError>() => None,
             Err(BodyError::Read(_)) => {

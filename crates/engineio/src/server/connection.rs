@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use engineio_proto::{CloseReason, Transport};
+use net::metrics::{self, Series};
 use ws_proto::Time;
 
 use super::handler::BoxFuture;
@@ -39,6 +40,7 @@ impl Connection {
 
 impl handler::SessionHandler for Connection {
     fn on_message(&mut self, message: handler::Message<'_>, _: Time, cx: &mut Context<'_>) {
+        metrics::count(Series::EngineMessagesReceived);
         match self.shared.push(Message::from(message).into_owned()) {
             // The handler itself waits, not a task to which it has moved its socket.
             Some(waker) if self.program.is_some() && waker.will_wake(cx.waker()) => self.poll_program(cx),

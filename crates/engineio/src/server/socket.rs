@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use engineio_proto::Transport;
 use net::PushError;
+use net::metrics::{self, Series};
 
 use super::error::{CloseCause, SendError, TrySendError};
 use super::message::Message;
@@ -93,7 +94,10 @@ impl Sender {
         poll_fn(|cx| {
             loop {
                 match session.try_send_packet(message.as_packet()) {
-                    Ok(()) => return Poll::Ready(Ok(())),
+                    Ok(()) => {
+                        metrics::count(Series::EngineMessagesSent);
+                        return Poll::Ready(Ok(()));
+                    }
                     Err(PushError::Closed) => return Poll::Ready(Err(SendError)),
                     Err(PushError::Full) => {}
                 }
@@ -112,7 +116,11 @@ impl Sender {
     /// # Errors
     /// The queue is full, or the session is over.
     pub fn try_send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), TrySendError> {
-        self.0.session.try_send_packet(message.into().as_packet()).map_err(|error| match error {
+        let pushed = self.0.session.try_send_packet(message.into().as_packet());
+        if pushed.is_ok() {
+            metrics::count(Series::EngineMessagesSent);
+        }
+        pushed.map_err(|error| match error {
             PushError::Full => TrySendError::Full,
             PushError::Closed => TrySendError::Closed,
         })

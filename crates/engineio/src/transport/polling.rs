@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use engineio_proto::{CloseReason, Framing, LengthDelimitedPackets, Packet, PostPayload, WireFormat};
+use net::metrics::{ConnectionKind, Meter};
 use net::{HeldMemory, Outbox, TurnBudget, WriteQueue};
 use tokio::sync::oneshot;
 use ws_proto::{PeerDeadline, Time};
@@ -26,6 +27,7 @@ pub(crate) struct Polling {
     /// The waiting GET must get a response even if nothing is queued.
     noop_requested: bool,
     close_state: CloseState,
+    meter: Meter,
 }
 
 /// The progress of the close.
@@ -54,6 +56,7 @@ impl Polling {
             queue: WriteQueue::new(),
             noop_requested: false,
             close_state: CloseState::Open,
+            meter: Meter::new(ConnectionKind::EngineIoPolling),
         }
     }
 
@@ -78,6 +81,11 @@ impl Polling {
             CloseState::Closed => {}
         }
         Ok(())
+    }
+
+    /// Counts what was sent, and what waits for the client. `in_outbox` is what has not come here yet, in bytes.
+    pub(super) fn report_queued(&mut self, in_outbox: usize) {
+        self.meter.flush(self.queue.len() + in_outbox);
     }
 
     pub(super) fn memory(&self) -> HeldMemory {
@@ -197,6 +205,7 @@ impl Polling {
         let body = self.format.encode_response(LengthDelimitedPackets::new(&packets), packets.len());
         drop(packets);
         self.queue.clear();
+        self.meter.sent(body.bytes.len());
         poll.send(PollReply::Packets(body)).map_err(|_| ())
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use engineio_proto::server::{CandidateAction, Session as Machine};
 use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer, Revision};
+use net::metrics::{ConnectionKind, Meter};
 use net::{
     DeadlineTimer, HeldMemory, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, Outbox, Stream, StreamEnd,
     TurnBudget, Upgraded, WebSocketStream, WireBytes, WriteQueue,
@@ -67,7 +68,8 @@ impl WebSocket {
         options: &Options,
     ) -> Self {
         let limits = Limits { max_message_size: options.protocol.max_payload, ..Limits::default() };
-        let mut stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &limits);
+        let mut stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &limits)
+            .with_meter(Meter::new(ConnectionKind::EngineIoWebSocket));
         if let Some(agreement) = deflate {
             stream = stream.with_deflate(agreement);
         }

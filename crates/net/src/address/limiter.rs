@@ -19,6 +19,7 @@ use super::limits::{AddressLimitError, AddressLimits};
 use super::trusted_proxies::TrustedProxies;
 use crate::PeerAddress;
 use crate::log_rate_limit::LogRateLimit;
+use crate::metrics::{self, Series};
 
 /// The number of locks. With several of them, clients on different threads rarely wait for each other.
 const SHARDS: usize = 16;
@@ -103,7 +104,8 @@ impl AddressLimiter {
     /// # Errors
     /// Returns an error if a limit is reached. It has been logged.
     pub fn admit_websocket(&self, request: &Parts) -> Result<Option<AddressPermit>, AddressLimitError> {
-        let permit = self.admit(request, false)?;
+        let permit =
+            self.admit(request, false).inspect_err(|_| metrics::count(Series::WebSocketAddressLimit))?;
         if let Some(permit) = &permit {
             permit.set_authenticated();
         }

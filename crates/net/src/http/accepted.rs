@@ -15,6 +15,7 @@ use crate::http::server_stream::ServerStream;
 use crate::http::workers::AcceptedSocket;
 use crate::io::{PeerTimeout, Stream};
 use crate::log_rate_limit::LogRateLimit;
+use crate::metrics::{self, Series};
 
 /// The TLS configuration of a listener. It has no values if the program is built without TLS.
 #[cfg(feature = "tls")]
@@ -56,6 +57,7 @@ impl Accepted {
         let mut stream = match self.socket.register() {
             Ok(stream) => stream,
             Err(error) => {
+                metrics::count(Series::AcceptFailed);
                 REGISTRATION_FAILURE_LOG.try_log(|suppressed| {
                     tracing::warn!(%error, suppressed, "closed a connection that a worker cannot register");
                 });
@@ -76,7 +78,10 @@ impl Accepted {
             peer = reported.map(PeerAddress);
             if let Some(client) = reported {
                 // A refusal has been logged.
-                permit = limiter.admit(client.ip()).ok()?;
+                permit = limiter
+                    .admit(client.ip())
+                    .inspect_err(|_| metrics::count(Series::AddressConnectionLimit))
+                    .ok()?;
             }
         }
         let stream = accept_tls(stream, self.peer, self.tls, limits, shutdown).await?;
@@ -94,6 +99,7 @@ async fn accept_proxy_header(
     static LOG: LogRateLimit = LogRateLimit::new();
 
     if !proxies.contains(peer.ip()) {
+        metrics::count(Series::UntrustedProxy);
         LOG.try_log(|suppressed| {
             tracing::warn!(%peer, suppressed, "closed a connection: `trusted_proxies` does not contain its address");
         });
@@ -106,6 +112,7 @@ async fn accept_proxy_header(
             None
         }
         Err(error) => {
+            metrics::count(Series::ProxyHeaderRefused);
             LOG.try_log(|suppressed| {
                 tracing::warn!(%peer, %error, suppressed, "closed a connection of a proxy");
             });
@@ -138,6 +145,7 @@ async fn accept_tls(
             () = shutdown.requested() => return None,
         };
         let accepted = accepted.map_err(|(error, stream)| {
+            metrics::count(Series::TlsFailed);
             TLS_HANDSHAKE_FAILURE_LOG.try_log(|suppressed| {
                 tracing::info!(%peer, %error, suppressed, "a TLS handshake failed");
             });

@@ -30,6 +30,7 @@ use crate::http::server_stream::ServerStream;
 use crate::http::workers::Workers;
 use crate::io::{PeerTimer, Stream};
 use crate::log_rate_limit::LogRateLimit;
+use crate::metrics::{self, Series};
 use ws_proto::ErrorChain;
 
 /// How long the accept loop pauses after a failed `accept`, so that it does not spin. The usual cause: no free
@@ -153,6 +154,7 @@ impl Listener {
         stop: impl Future<Output = ()>,
         drained: impl Future<Output = ()>,
     ) {
+        metrics::start();
         let mut stop = pin!(stop);
         let (stopping, stopped) = watch::channel(false);
         let connections = TaskTracker::new();
@@ -186,10 +188,14 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => {
                     // A refusal has been logged. The drop closes the connection.
-                    let Ok(address) = self.connection_limiter.admit(peer.ip()) else { continue };
+                    let Ok(address) = self.connection_limiter.admit(peer.ip()) else {
+                        metrics::count(Series::AddressConnectionLimit);
+                        continue;
+                    };
                     let (socket, runtime) = match workers.assign(stream) {
                         Ok(assigned) => assigned,
                         Err(error) => {
+                            metrics::count(Series::AcceptFailed);
                             tracing::debug!(%error, "cannot pass a connection to a worker");
                             continue;
                         }
@@ -212,6 +218,7 @@ impl Listener {
                     runtime.spawn(connection);
                 }
                 Err(error) => {
+                    metrics::count(Series::AcceptFailed);
                     failures.try_log(|suppressed| {
                         tracing::warn!(%error, suppressed, "cannot accept a connection");
                     });

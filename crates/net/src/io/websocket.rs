@@ -20,6 +20,7 @@ use super::read_buffer::{DEFAULT_READ_SIZE, MAX_READ_SIZE, ReadBuffer};
 use super::stream::Stream;
 use super::write_queue::WriteQueue;
 use crate::memory_budget::HeldMemory;
+use crate::metrics::Meter;
 
 /// The maximum number of events decoded in one call. A read can hold eleven thousand events. If one call handled all of
 /// them, a few peers that send only such reads would block the other tasks of the thread for seconds.
@@ -56,6 +57,7 @@ pub struct WebSocketStream<S> {
     buffered_input: Vec<u8>,
     buffered_input_start: usize,
     close_state: CloseState,
+    meter: Meter,
 }
 
 /// Why nothing more can be read.
@@ -81,6 +83,7 @@ impl WebSocketStream<Stream> {
         self.buffered_input = Vec::new();
         self.buffered_input_start = 0;
         self.close_state = CloseState::Closed;
+        self.meter.flush(0);
         std::mem::replace(&mut self.stream, Stream::Closed)
     }
 }
@@ -106,6 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             buffered_input: if leftover.is_empty() { Vec::new() } else { leftover.into() },
             buffered_input_start: 0,
             close_state: CloseState::Open,
+            meter: Meter::default(),
         }
     }
 
@@ -114,6 +118,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     pub fn with_deflate(mut self, agreement: &DeflateAgreement) -> Self {
         self.machine = self.machine.with_deflate(agreement);
         self
+    }
+
+    /// Counts the bytes of the connection with this meter.
+    #[must_use]
+    pub fn with_meter(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
+    }
+
+    /// Returns the meter of the connection.
+    #[inline]
+    pub fn meter_mut(&mut self) -> &mut Meter {
+        &mut self.meter
     }
 
     /// Optimizes for a caller that keeps the messages it receives, see [`Connection::with_owned_long_messages`].
@@ -229,7 +246,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     fn poll_fill(&mut self, read: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<Result<(), StreamEnd>> {
         Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_read(cx, read)) {
             Ok(()) if read.filled().is_empty() => Err(StreamEnd::Eof),
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.meter.received(read.filled().len());
+                Ok(())
+            }
             Err(error) => Err(StreamEnd::Io(error)),
         })
     }
@@ -319,9 +339,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// The stream failed.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.queue.poll_write(&mut self.stream, cx))?;
+            let before = self.queue.len();
+            let written = self.queue.poll_write(&mut self.stream, cx);
+            let left = self.queue.len();
+            self.meter.sent(before - left);
+            if !matches!(written, Poll::Ready(Ok(()))) {
+                self.meter.flush(left);
+            }
+            ready!(written)?;
             self.queue_control();
             if self.queue.is_empty() {
+                self.meter.flush(0);
                 // A TLS stream may still hold bytes that it has accepted. On TCP this does nothing.
                 return Pin::new(&mut self.stream).poll_flush(cx);
             }

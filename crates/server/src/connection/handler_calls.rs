@@ -4,11 +4,12 @@
 //! of one turn in 32 in which handlers ran, the first of each connection among them. If that turn took too long and had
 //! one handler, the handler is named. In any case each of the next handlers of the connection is measured.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engineio::Time;
 use net::LogRateLimit;
+use net::metrics::{self, Series};
 use socketio_proto::Excerpt;
 
 use crate::observer::{Observation, ObservedHandler, Observers};
@@ -21,11 +22,19 @@ const MAX_TIME: Duration = Duration::from_millis(5);
 /// and an event in a turn of its own about 6,000.
 pub(crate) const MAX_UNMEASURED_TURNS: u32 = 31;
 
+/// For the metrics, the duration of one event handler is taken after so many measured turns. That costs three readings of
+/// the clock.
+pub(crate) const MEASURED_TURNS_PER_SAMPLE: u8 = 4;
+
 /// The number of handlers of a connection that are measured after a long turn.
 const MEASURED_CALLS: usize = 256;
 
 /// Each handler of the connection is measured, because the server has observers.
 const ALL_CALLS: usize = usize::MAX;
+
+/// The values of [`HandlerCalls::sample`] that are no time.
+const NO_SAMPLE: u64 = u64::MAX;
+const SAMPLE_NEXT: u64 = u64::MAX - 1;
 
 /// A handler that ran in a turn: the [address](handlers::EventHandler::address) of an event handler, or one of the
 /// constants, which no address has.
@@ -47,6 +56,8 @@ pub(crate) struct HandlerCalls {
     last: AtomicUsize,
     /// How many of the next calls are measured one by one.
     to_measure: AtomicUsize,
+    /// For the metrics: [`NO_SAMPLE`], [`SAMPLE_NEXT`], or when the call began whose duration is the next of the sample.
+    sample: AtomicU64,
 }
 
 impl HandlerCalls {
@@ -56,6 +67,7 @@ impl HandlerCalls {
             count: AtomicUsize::new(0),
             last: AtomicUsize::new(OTHER_EVENT),
             to_measure: AtomicUsize::new(to_measure),
+            sample: AtomicU64::new(NO_SAMPLE),
         }
     }
 
@@ -83,7 +95,28 @@ impl HandlerCalls {
             self.to_measure.store(calls - 1, Ordering::Relaxed);
         }
         self.count(MEASURED);
-        net::now()
+        let now = net::now();
+        if self.sample.load(Ordering::Relaxed) == SAMPLE_NEXT {
+            self.sample.store(now.as_micros(), Ordering::Relaxed);
+        }
+        now
+    }
+
+    /// Makes the duration of the next call of an event handler one of the sample for the metrics.
+    pub(crate) fn sample_next(&self) {
+        self.sample.store(SAMPLE_NEXT, Ordering::Relaxed);
+        if self.to_measure.load(Ordering::Relaxed) == 0 {
+            self.to_measure.store(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether the call that began at `started` is in the sample.
+    pub(crate) fn take_sample(&self, started: Time) -> bool {
+        let is_sampled = self.sample.load(Ordering::Relaxed) == started.as_micros();
+        if is_sampled {
+            self.sample.store(NO_SAMPLE, Ordering::Relaxed);
+        }
+        is_sampled
     }
 
     /// Returns the number of calls in the turn that ends, and the last of them.
@@ -120,6 +153,7 @@ pub(crate) fn warn_blocked(
     duration: Duration,
 ) {
     static BLOCKED: LogRateLimit = LogRateLimit::new();
+    metrics::count(Series::HandlersBlocked);
     BLOCKED.try_log(|suppressed| {
         let (socket, handler) = (socket.map(Socket::log_id), Excerpt(handler));
         let millis = duration.as_millis();

@@ -10,6 +10,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use adapter::{ClaimError, Ready};
 use handlers::{BoxFuture, EventQueue, EventQueueSize, FirstPoll, HandlerError, start_handler, with_encoder};
+use net::metrics::{self, Series};
 use serde_json::Value;
 use socketio_proto::server::{DisconnectReason, Protocol};
 use socketio_proto::{Event, encode};
@@ -475,6 +476,7 @@ impl SocketDriver {
                 Err(error) => tracing::error!(%error, "cannot encode a connect error"),
             }
         });
+        metrics::count(Series::SocketsRefusedByMiddleware);
         self.socket.notify(|| Observation::SocketRefused {
             namespace,
             handshake: self.socket.handshake(),

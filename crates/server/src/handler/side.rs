@@ -12,6 +12,7 @@ use handlers::{
     ObservedEvent, Side, Spawn, StateMap,
 };
 use net::TurnBudget;
+use net::metrics::{self, Series};
 use socketio_proto::Excerpt;
 use socketio_proto::server::DisconnectReason;
 use tokio::task::JoinHandle;
@@ -154,6 +155,9 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
     #[cold]
     fn on_handler_finished(&self, event: &str, started: Time, is_failed: bool) {
         let socket = self.socket;
+        if metrics::IS_ENABLED && socket.calls().take_sample(started) {
+            metrics::record_handler_duration(net::now().saturating_since(started));
+        }
         socket.notify(|| {
             let elapsed = net::now().saturating_since(started);
             Observation::HandlerFinished { socket, event, elapsed, is_failed }
@@ -162,6 +166,7 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
 
     fn on_unhandled(&self, event: &str) {
         let socket = self.socket;
+        metrics::count(Series::EventsUnhandled);
         socket.notify(|| Observation::EventUnhandled { socket, event });
         let event = Excerpt(event);
         tracing::debug!(socket = socket.log_id(), %event, "ignored an event that has no handler");

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use adapter::{AdapterFactory, Ready};
 use net::LogRateLimit;
+use net::metrics::{self, Series};
 use tokio::sync::Semaphore;
 
 use super::builder::in_memory;
@@ -238,6 +239,7 @@ impl Namespaces {
         if table.from_clients < max {
             return Ok(());
         }
+        metrics::count(Series::MaxNamespaces);
         self.limit_log.try_log(|suppressed| {
             tracing::warn!(max, suppressed, "refused a namespace: clients have caused too many");
         });

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use engineio::WeakEngine;
 use handlers::{HandlerError, StateMap};
 use net::LogRateLimit;
+use net::metrics::{self, Series};
 use socketio_proto::{Excerpt, Parser};
 
 use super::{Server, SocketIoApplication};
@@ -51,6 +52,7 @@ impl ServerShared {
             );
             return;
         }
+        metrics::count(Series::Errors);
         self.observers.notify(|| Observation::Error { error, socket, event });
         if let Some(hook) = &self.on_error
             // The hook is the program's code: if it panics, the connection must survive.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter::DeliveryPolicy;
+use net::metrics::{self, Series};
 use net::{LatestKey, PushOutcome, SlowReaderPolicy};
 
 use super::Socket;
@@ -65,6 +66,7 @@ impl Socket {
     /// Records what was done with an event for this socket. Every emit and every broadcast ends here.
     #[inline]
     pub(super) fn record_delivery(&self, outcome: PushOutcome) {
+        metrics::count(Series::EventsSent);
         if outcome != PushOutcome::Queued {
             self.record_slow_delivery(outcome);
         }
@@ -74,12 +76,17 @@ impl Socket {
     fn record_slow_delivery(&self, outcome: PushOutcome) {
         let counters = self.0.namespace.delivery_counters();
         let mut outcomes = OUTCOMES.get();
-        let (counter, count) = match outcome {
+        let (counter, count, series) = match outcome {
             PushOutcome::Queued | PushOutcome::Kept => return,
-            PushOutcome::Dropped => (&counters.dropped, &mut outcomes.dropped),
-            PushOutcome::Replaced => (&counters.replaced, &mut outcomes.replaced),
-            PushOutcome::Overflowed => (&counters.overflowed, &mut outcomes.overflowed),
+            PushOutcome::Dropped => (&counters.dropped, &mut outcomes.dropped, Series::EventsDroppedVolatile),
+            PushOutcome::Replaced => {
+                (&counters.replaced, &mut outcomes.replaced, Series::EventsDroppedReplaced)
+            }
+            PushOutcome::Overflowed => {
+                (&counters.overflowed, &mut outcomes.overflowed, Series::EventsDroppedOverflow)
+            }
         };
+        metrics::count(series);
         counter.fetch_add(1, Ordering::Relaxed);
         *count += 1;
         OUTCOMES.set(outcomes);

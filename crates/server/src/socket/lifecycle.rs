@@ -12,6 +12,7 @@ use engineio::Session;
 use engineio_proto::{EncodedMessage, MessageEncoder};
 use handlers::{Acknowledge, EventHandler, HandlerError, with_encoder};
 use net::SlowReaderPolicy;
+use net::metrics::{self, Series};
 use socketio_proto::server::{DisconnectReason, Protocol};
 use socketio_proto::{Arguments, EncodedEvent, encode};
 
@@ -86,6 +87,7 @@ impl Socket {
             self.0.state.compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if entered {
             tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), "socket connected");
+            self.0.namespace.socket_count().connected();
             self.notify(|| Observation::SocketConnected { socket: self });
             self.0.namespace.adapter().insert(Arc::new(self.clone()));
         }
@@ -164,6 +166,8 @@ impl Socket {
         self.end_stream();
         self.0.changed.notify_waiters();
         if former == CONNECTED {
+            self.0.namespace.socket_count().disconnected();
+            metrics::count(disconnected_series(reason));
             self.notify(|| Observation::SocketDisconnected { socket: self, reason });
         }
         true
@@ -208,6 +212,21 @@ impl SocketInner {
             Protocol::V4 => &id[..id.len() - SECRET],
             Protocol::V5 => id,
         }
+    }
+}
+
+fn disconnected_series(reason: DisconnectReason) -> Series {
+    match reason {
+        DisconnectReason::ServerNamespaceDisconnect => Series::DisconnectedByServer,
+        DisconnectReason::ClientNamespaceDisconnect => Series::DisconnectedByClient,
+        DisconnectReason::TransportClose => Series::DisconnectedTransportClose,
+        DisconnectReason::TransportError => Series::DisconnectedTransportError,
+        DisconnectReason::PingTimeout => Series::DisconnectedPingTimeout,
+        DisconnectReason::ParseError => Series::DisconnectedParseError,
+        DisconnectReason::ForcedServerClose => Series::DisconnectedForcedServerClose,
+        DisconnectReason::ServerShuttingDown => Series::DisconnectedShutdown,
+        // The enum may get more reasons.
+        _ => Series::DisconnectedForcedClose,
     }
 }
 

@@ -7,6 +7,7 @@ use std::task::Waker;
 use adapter::{ClaimError, Recovery, Session};
 use handlers::with_encoder;
 use net::SlowReaderPolicy;
+use net::metrics::{self, Series};
 use socketio_proto::server::{DisconnectReason, RecoveryRequest};
 use socketio_proto::{EncodedEvent, encode};
 use tokio::sync::oneshot;
@@ -95,6 +96,7 @@ impl Socket {
         if reason != RecoveryRefusal::Session(ClaimError::TooManyClaims) {
             self.0.client.claim_limits().count_failed();
         }
+        metrics::count(refused_series(reason));
         tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), %reason, "not recovered");
         self.notify(|| Observation::RecoveryRefused { socket: self, reason });
     }
@@ -135,8 +137,10 @@ impl Socket {
             "socket connected"
         );
         if self.0.recovery.as_ref().is_some_and(|session| session.has_connected()) {
+            self.0.namespace.socket_count().connected();
             self.notify(|| Observation::SocketConnected { socket: self });
             if let Some(missed) = missed {
+                metrics::count(Series::Recoveries);
                 self.notify(|| Observation::SocketRecovered { socket: self, missed });
             }
             return;
@@ -188,5 +192,21 @@ impl Socket {
     pub(super) fn session_and_recovery(&self) -> Option<(&SocketSession, &dyn Recovery)> {
         let session = self.0.recovery.as_deref()?;
         Some((session, self.0.namespace.recovery()?))
+    }
+}
+
+fn refused_series(reason: RecoveryRefusal) -> Series {
+    match reason {
+        RecoveryRefusal::Middleware => Series::RecoveryRefusedMiddleware,
+        RecoveryRefusal::Session(error) => match error {
+            ClaimError::UnknownSession | ClaimError::Expired => Series::RecoveryRefusedUnknown,
+            ClaimError::LogTooShort | ClaimError::Gap | ClaimError::RoomsForgotten => {
+                Series::RecoveryRefusedGap
+            }
+            ClaimError::TooManyMissed | ClaimError::TooManyToExamine | ClaimError::TooManyClaims => {
+                Series::RecoveryRefusedLimit
+            }
+            _ => Series::RecoveryRefusedOther,
+        },
     }
 }

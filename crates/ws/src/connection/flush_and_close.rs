@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
+use net::metrics::Series;
 use net::{
     DeadlineTimer, HeldMemory, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED,
     MemoryUsage, Stream, StreamEnd,
@@ -217,6 +218,7 @@ impl State {
     }
 
     pub(super) fn set_close_cause(&mut self, cause: CloseCause) {
+        self.open.close(closed_series(&cause));
         self.close_cause = Some(Box::new(cause));
     }
 
@@ -278,5 +280,17 @@ impl State {
             waiters.wake_sink_flush();
             self.notify_capacity();
         }
+    }
+}
+
+fn closed_series(cause: &CloseCause) -> Series {
+    match cause {
+        CloseCause::ClosingHandshake(_) => Series::WebSocketClosedHandshake,
+        CloseCause::Eof => Series::WebSocketClosedEof,
+        CloseCause::Protocol(_) => Series::WebSocketClosedProtocol,
+        CloseCause::CloseTimeout => Series::WebSocketClosedCloseTimeout,
+        CloseCause::IdleTimeout => Series::WebSocketClosedIdleTimeout,
+        CloseCause::MemoryBudget => Series::WebSocketClosedMemoryBudget,
+        CloseCause::Io(_) => Series::WebSocketClosedIo,
     }
 }

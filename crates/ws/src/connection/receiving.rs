@@ -32,7 +32,11 @@ impl State {
         if self.in_chunks {
             self.leave_chunk_mode();
         }
-        self.poll_next(cx, Message::from_event)
+        let received = self.poll_next(cx, Message::from_event);
+        if let Poll::Ready(Some(_)) = &received {
+            self.stream.meter_mut().message_received();
+        }
+        received
     }
 
     #[cold]
@@ -46,7 +50,11 @@ impl State {
         // While this is pending, no chunk was handed out, so dropping the call loses nothing.
         self.in_chunks = true;
         self.stream.receive_in_chunks(true);
-        self.poll_next(cx, Chunk::from_event)
+        let received = self.poll_next(cx, Chunk::from_event);
+        if let Poll::Ready(Some(_)) = &received {
+            self.stream.meter_mut().message_received();
+        }
+        received
     }
 
     /// Receives the next chunk of the message, or returns `None` at the end of the connection.
@@ -161,13 +169,22 @@ impl State {
     #[cold]
     fn yield_recv<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.budget_used = 0;
+        self.flush_counts();
         defer_wake(cx);
         self.register_receiver(cx)
+    }
+
+    /// Passes on what was received for the metrics. At the end of a poll of the driver, the write does so.
+    fn flush_counts(&mut self) {
+        if !self.in_driver_poll {
+            self.stream.meter_mut().flush_received();
+        }
     }
 
     /// Called when nothing was received. A peer that is silent for too long gets a Ping, and later times out.
     pub(super) fn wait_for_peer<T>(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
         self.budget_used = 0;
+        self.flush_counts();
         if self.keepalive_timer == KeepaliveTimer::Expired {
             self.keepalive_timer = KeepaliveTimer::RestartRequested;
             if self.check_keepalive() == KeepaliveAction::TimedOut {

@@ -93,6 +93,7 @@ impl State {
     }
 
     pub(super) fn queue_message(&mut self, message: &mut Message, compress: bool) {
+        self.stream.meter_mut().message_sent();
         if compress && let Some(deflater) = &mut self.deflater {
             let mut compressed = Vec::new();
             let shrinks = deflater.compress(message.as_payload(), &mut compressed);
@@ -134,12 +135,14 @@ impl State {
         let Some(deflater) = &mut self.deflater else {
             let frame = prepared.frame();
             self.reserve_capacity(frame.len())?;
+            self.stream.meter_mut().message_sent();
             self.stream.queue_mut().push(WireBytes::Shared(frame));
             return Ok(());
         };
         match deflater.no_takeover_window_bits().and_then(|bits| prepared.compressed_frame(bits, deflater)) {
             Some(frame) => {
                 self.reserve_capacity(frame.len())?;
+                self.stream.meter_mut().message_sent();
                 self.stream.queue_mut().push(WireBytes::Shared(&frame));
                 Ok(())
             }
@@ -289,6 +292,9 @@ impl State {
     }
 
     pub(super) fn queue_fragment(&mut self, fragment: &Fragment<'_>) {
+        if fragment.is_last {
+            self.stream.meter_mut().message_sent();
+        }
         let opcode = if fragment.is_first { fragment.opcode } else { Opcode::Continuation };
         let header = FrameHeader {
             fin: fragment.is_last,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use net::metrics::{self, Series};
 use net::{MemoryBudget, PendingUpgrade};
 use ws_proto::{AllowedOrigins, DeflateAgreement, DeflateOptions, HandshakeError, VerifiedRequest};
 
@@ -40,7 +41,8 @@ use crate::socket::WebSocket;
 pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
     let (version, extensions) = (request.version(), request.extensions());
     let accepted =
-        net::verify_handshake(request.method(), request.uri(), version, request.headers(), extensions)?;
+        net::verify_handshake(request.method(), request.uri(), version, request.headers(), extensions)
+            .inspect_err(|_| metrics::count(Series::WebSocketHandshakeRefused))?;
     let upgrade = PendingUpgrade::from_request(request);
     Ok(Upgrade {
         request: accepted,
@@ -80,7 +82,9 @@ impl Upgrade {
     /// # Errors
     /// Returns [`HandshakeError::OriginNotAllowed`] if the origin is not allowed; its response is a 403.
     pub fn allow_origins(self, origins: &AllowedOrigins) -> Result<Self, HandshakeError> {
-        self.request.verify_origin(origins)?;
+        self.request
+            .verify_origin(origins)
+            .inspect_err(|_| metrics::count(Series::WebSocketOriginRefused))?;
         Ok(self)
     }
 
