@@ -12,9 +12,11 @@ use std::task::{Context, Poll, Waker};
 use engineio_proto::server::{Session as Machine, TimeoutAction};
 use engineio_proto::{CloseReason, Packet, Transport as TransportName};
 use net::metrics::{self, ConnectionKind, OpenConnection, Series};
-use net::{DeadlineTimer, HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryUsage, TurnBudget};
+use net::{
+    ConnectionSpan, DeadlineTimer, HeldMemory, LogRateLimit, MEMORY_BUDGET_EXCEEDED, MemoryUsage, TurnBudget,
+};
 use tokio::runtime::Handle;
-use ws_proto::Time;
+use ws_proto::{Excerpt, Time};
 
 use crate::engine::SessionGuard;
 use crate::handler::{Application, SessionHandler};
@@ -40,6 +42,7 @@ pub(crate) struct Driver<A: Application> {
     deadline: DeadlineTimer,
     memory: MemoryUsage,
     open: OpenConnection,
+    span: ConnectionSpan,
     /// The handler has been told that the session is over. The transport may still have data to send.
     is_closed: bool,
     /// This turn has taken a notification from the outbox, so another turn must follow.
@@ -108,9 +111,15 @@ impl<A: Application> Driver<A> {
         let SessionGuard { engine, session, .. } = &registered;
         let (revision, settings) = (session.format().revision, &engine.options().protocol);
         let machine = Machine::new(revision, session.transport(), settings, net::now());
-        let handler = engine.application().on_open(engine, session.clone(), request);
         let kind = connection_kind(session.transport());
+        let address = net::address_for_span(&request.extensions).map(tracing::field::display);
+        let span = tracing::debug_span!("session", address, transport = session.transport().name());
+        span.in_scope(|| tracing::debug!("session opened"));
+        let span = ConnectionSpan::new(span);
+        let entered = span.enter();
+        let handler = engine.application().on_open(engine, session.clone(), request);
         let dispatcher = PacketDispatcher::new(machine, handler, session.clone());
+        drop(entered);
         Self {
             guard: registered,
             dispatcher,
@@ -120,6 +129,7 @@ impl<A: Application> Driver<A> {
             deadline: DeadlineTimer::new(),
             memory: MemoryUsage::default(),
             open: OpenConnection::new(kind),
+            span,
             is_closed: false,
             was_notified: false,
         }
@@ -191,6 +201,7 @@ impl<A: Application> Driver<A> {
         let transport = self.dispatcher.machine.transport();
         self.session().set_transport(transport);
         self.open.upgrade(connection_kind(transport));
+        tracing::debug!(transport = transport.name(), "session upgraded");
         if self.is_closed {
             self.close_transport(CloseReason::ForcedClose, now);
             return;
@@ -219,7 +230,7 @@ impl<A: Application> Driver<A> {
         let overflowed = output.signals.overflowed.then_some(CloseReason::TransportError);
         if let Some(reason) = output.close_reason.or(overflowed) {
             if output.close_reason.is_none() {
-                metrics::count(Series::SlowReaders);
+                self.log_slow_reader();
                 self.session()
                     .describe_close("the client reads too slowly: `max_write_buffer_size` is reached");
             } else if self.transport.takes_requests() {
@@ -233,6 +244,20 @@ impl<A: Application> Driver<A> {
             is_writable: output.is_writable,
             latest_memory: output.signals.latest,
         }
+    }
+
+    #[cold]
+    fn log_slow_reader(&self) {
+        static LOG: LogRateLimit = LogRateLimit::new();
+        metrics::count(Series::SlowReaders);
+        LOG.try_log(|suppressed| {
+            let max_write_buffer_size = self.guard.engine.options().max_write_buffer_size;
+            tracing::warn!(
+                max_write_buffer_size,
+                suppressed,
+                "closing a session: the client reads too slowly"
+            );
+        });
     }
 
     /// Tells the budget how much memory the session holds for its client. Ends the session if the budget is exceeded and
@@ -357,6 +382,8 @@ impl<A: Application> Driver<A> {
         self.unfinished_post = None;
         self.session().set_closed();
         self.open.close(closed_series(reason));
+        let description = self.session().close_description().map(Excerpt).map(tracing::field::display);
+        tracing::debug!(%reason, description, "session closed");
         self.dispatcher.handler.on_close(reason, now, cx);
         self.close_transport(reason, now);
         // If packets wait for another poll, the client may already have stopped polling in order to upgrade. It then
@@ -418,6 +445,7 @@ fn earliest(one: Option<Time>, other: Option<Time>) -> Option<Time> {
 
 impl<A: Application> Driver<A> {
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> DriverPoll {
+        let _entered = self.span.enter();
         let now = net::now();
         let mut new_runtime = None;
         self.session().outbox().unpark();

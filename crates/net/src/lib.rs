@@ -6,6 +6,7 @@
 //! | `http` | How a connection begins. [`Listener`] accepts connections and serves HTTP/1.1 and HTTP/2 until a connection is [upgraded](`finish_upgrade`). A client connects with [`Dialer`], directly or through a proxy, and sends its request with [`exchange`] |
 //! | `address` | The address of a client, and the limits for one address. [`TrustedProxies`] finds the [`ClientAddress`] of a request, and an [`AddressLimiter`] limits what one address may open |
 //! | `close_pace` | How fast a server that shuts down closes its connections |
+//! | `connection_span` | The span in which the task of a connection runs, for programs that trace |
 //! | `memory_budget` | The limit on the memory of all connections together. Each connection reports to its [`MemoryBudget`] what it holds, and those that hold the most end |
 //! | [`metrics`] | What servers count for their operators |
 //! | `tls` | TLS for clients and servers. `http` starts the handshake; a [`Stream`] holds the encrypted connection |
@@ -14,6 +15,7 @@
 
 mod address;
 mod close_pace;
+mod connection_span;
 mod http;
 mod io;
 mod log_rate_limit;
@@ -26,6 +28,7 @@ pub use self::address::{
     ForwardedHeader, InvalidNetwork, TrustedProxies,
 };
 pub use self::close_pace::ClosePace;
+pub use self::connection_span::{ConnectionSpan, address_for_span};
 pub use self::http::{
     DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, HttpService,
     Incoming, InvalidProxy, Listener, ListenerSettings, PeerAddress, PendingUpgrade, Proxy, ProxyError,

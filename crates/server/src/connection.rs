@@ -17,11 +17,12 @@ use std::task::{Context as TaskContext, Poll};
 use adapter::SocketId;
 use engineio::{CloseReason, Message, Session, SessionHandler, Time, Transport};
 use handlers::{EventQueueSize, ObservedEvent, with_encoder};
+use net::LogRateLimit;
 use net::metrics::{self, Series};
 use socketio_proto::server::{
     self as machine, ConnectRequest, DisconnectReason, Protocol, Received, SocketEntry, Violation,
 };
-use socketio_proto::{Event, encode};
+use socketio_proto::{Event, Excerpt, encode};
 
 use crate::handler::ConnectError;
 use crate::namespace::INVALID_NAMESPACE;
@@ -145,7 +146,15 @@ impl Connection {
         let limits = self.server.limits();
         if events > limits.max_queued_events_hard || bytes > limits.max_queued_bytes_hard {
             metrics::count(Series::MaxQueuedEvents);
-            tracing::debug!(events, bytes, "too many queued events, closing the connection");
+            static LOG: LogRateLimit = LogRateLimit::new();
+            LOG.try_log(|suppressed| {
+                tracing::warn!(
+                    events,
+                    bytes,
+                    suppressed,
+                    "closing a connection: `max_queued_events_hard` is reached"
+                );
+            });
             self.close_session(DisconnectReason::ForcedServerClose, cx);
         }
     }
@@ -298,6 +307,12 @@ impl Connection {
     }
 }
 
+#[cold]
+fn trace_received(socket: &Socket, event: &Event<'_>) {
+    let (socket, bytes) = (socket.log_id(), event.size());
+    tracing::trace!(socket, event = %Excerpt(event.name()), bytes, "event received");
+}
+
 const TOO_MANY_SOCKETS: &str = "Too many namespaces on one connection";
 
 /// Advances a socket as far as possible without waiting.
@@ -350,6 +365,9 @@ impl SessionHandler for Connection {
             // The event stays where it is: moving it costs twenty instructions.
             Ok(Some(Received::Event { mut socket, ref event, ack })) => {
                 *events_received += 1;
+                if tracing::enabled!(tracing::Level::TRACE) {
+                    trace_received(socket.socket().socket(), event);
+                }
                 if *is_observed {
                     Self::notify_received(socket.socket().socket(), event, ack.is_some());
                 }

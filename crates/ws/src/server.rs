@@ -402,6 +402,7 @@ impl Settings {
             })?;
         }
         let address = self.address_limiter.admit_websocket(&request).map_err(Rejection::AddressLimit)?;
+        upgrade = upgrade.with_address_of(&request);
         let admitted = connections.try_acquire().ok_or_else(|| {
             metrics::count(Series::WebSocketMaxConnections);
             Rejection::TooManyConnections

@@ -117,3 +117,32 @@ fn warnings_of_dependencies_are_limited() {
     let warnings = lines.iter().filter(|line| line.contains("h2::")).count();
     assert!((1..CONNECTIONS / 2).contains(&warnings), "{warnings}: {lines:?}");
 }
+
+#[test]
+fn the_log_shows_connections_in_their_spans_and_the_start_and_the_end_of_the_listener() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut server = Server::with_log("debug", writer);
+    let mut client = WebSocket::joined(server.address);
+    client.text("41");
+    drop(client);
+    let mut raw = WebSocket::open(server.address, crate::raw_client::RAW);
+    raw.text("x");
+    raw.expect("x");
+    drop(raw);
+    server.terminate();
+    assert!(server.exit_within(Duration::from_secs(8)).success());
+    drop(server);
+    let lines: Vec<_> = BufReader::new(reader).lines().map(|line| line.expect("text")).collect();
+    for texts in [
+        &["INFO", "accepting connections", "address=127.0.0.1"][..],
+        &["INFO", "stopping"],
+        &["INFO", "stopped"],
+        &["DEBUG", "session{address=127.0.0.1", "transport=\"websocket\"", "session opened"],
+        &["DEBUG", "session{address=127.0.0.1", "socket disconnected", "client namespace disconnect"],
+        &["DEBUG", "session{address=127.0.0.1", "session closed", "transport close"],
+        &["DEBUG", "websocket{address=127.0.0.1", "WebSocket closed"],
+    ] {
+        let has_all = |line: &String| texts.iter().all(|text| line.contains(text));
+        assert!(lines.iter().any(has_all), "{texts:?} in {lines:#?}");
+    }
+}

@@ -13,7 +13,7 @@ use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http_body_util::Full;
 use net::metrics::{self, Series};
-use net::{AddressPermit, ClientAddress, PeerTimeout, PendingUpgrade, RetainedMemory};
+use net::{AddressPermit, ClientAddress, LogRateLimit, PeerTimeout, PendingUpgrade, RetainedMemory};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -242,11 +242,15 @@ impl<A: Application> Engine<A> {
         let head = registered.head.bytes();
         for half_open in self.0.half_open.push(&registered.session, head, limits, &self.0.registry) {
             metrics::count(Series::MaxHalfOpenSessions);
-            tracing::debug!(
-                max_half_open_sessions = limits.sessions,
-                max_half_open_bytes = limits.bytes,
-                "closed the oldest half-open session: a limit of half-open sessions is reached"
-            );
+            static LOG: LogRateLimit = LogRateLimit::new();
+            LOG.try_log(|suppressed| {
+                tracing::warn!(
+                    max_half_open_sessions = limits.sessions,
+                    max_half_open_bytes = limits.bytes,
+                    suppressed,
+                    "closed the oldest half-open session: a limit of half-open sessions is reached"
+                );
+            });
             half_open.send_command(Command::CloseWithoutPoll(CloseReason::ForcedClose));
         }
         let session = registered.session.clone();

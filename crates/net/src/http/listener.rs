@@ -155,6 +155,8 @@ impl Listener {
         drained: impl Future<Output = ()>,
     ) {
         metrics::start();
+        let address = self.listener.local_addr().ok();
+        tracing::info!(address = address.map(tracing::field::display), "accepting connections");
         let mut stop = pin!(stop);
         let (stopping, stopped) = watch::channel(false);
         let connections = TaskTracker::new();
@@ -226,6 +228,12 @@ impl Listener {
                 }
             }
         }
+        let open = connections.len();
+        tracing::info!(
+            address = address.map(tracing::field::display),
+            connections = open,
+            "stopping: accepting no more connections, and waiting for those that are open"
+        );
         drop((self.listener, stopped));
         let finished = async {
             drained.await;
@@ -234,7 +242,9 @@ impl Listener {
             connections.close();
             connections.wait().await;
         };
-        let _ = tokio::time::timeout(self.limits.shutdown_timeout, finished).await;
+        let is_finished = tokio::time::timeout(self.limits.shutdown_timeout, finished).await.is_ok();
+        let left = if is_finished { 0 } else { connections.len() };
+        tracing::info!(address = address.map(tracing::field::display), connections = left, "stopped");
     }
 }
 

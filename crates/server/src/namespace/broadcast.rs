@@ -7,6 +7,7 @@ use adapter::{Adapter, BroadcastOptions, DeliveryPolicy, EncodedEvent, SocketId}
 use bytes::Bytes;
 use net::TurnBudget;
 use serde::Serialize;
+use socketio_proto::Excerpt;
 
 use super::Namespace;
 use crate::observer::{DropReason, Observation};
@@ -131,6 +132,9 @@ impl Broadcast {
 
     fn deliver(&self, name: &str, event: &EncodedEvent) {
         // An adapter that delivers the event later does not know the number of receivers yet.
+        if tracing::enabled!(tracing::Level::TRACE) {
+            tracing::trace!(namespace = self.namespace.name(), event = %Excerpt(name), "broadcasting an event");
+        }
         self.observed(name, event, |adapter| {
             let receivers = adapter.broadcast(event, &self.options).unwrap_or(0);
             TurnBudget::charge_deliveries(receivers);

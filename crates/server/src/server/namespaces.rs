@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use adapter::{AdapterFactory, Ready};
 use net::LogRateLimit;
 use net::metrics::{self, Series};
+use socketio_proto::Excerpt;
 use tokio::sync::Semaphore;
 
 use super::builder::in_memory;
@@ -200,6 +201,7 @@ impl Namespaces {
     /// Calls the observers and the hook for a new namespace. Clients that request the namespace meanwhile wait until the hook is done.
     fn announce(&self, namespace: &Namespace) {
         namespace.set_ready(|| {
+            tracing::debug!(namespace = %Excerpt(namespace.name()), "namespace created");
             self.shared.observers.notify(|| Observation::NamespaceCreated { namespace });
             let hook = self.hook().clone();
             // The hook is the program's code: if it panics, the connection must survive.
@@ -262,6 +264,7 @@ impl Namespaces {
             table.from_clients -= 1;
             table.namespaces.remove(namespace.name())
         };
+        tracing::debug!(namespace = %Excerpt(namespace.name()), "namespace removed");
         self.shared.observers.notify(|| Observation::NamespaceRemoved { namespace });
         if let Some(namespace) = &removed {
             // The adapter leaves the cluster, whether or not somebody waits for it.

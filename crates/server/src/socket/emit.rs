@@ -352,6 +352,9 @@ impl<'a> Emitter<'a> {
         if !self.socket.is_connected() {
             return Err(EmitError::Disconnected);
         }
+        if tracing::enabled!(tracing::Level::TRACE) {
+            trace_emit(self.socket, event);
+        }
         if self.policy == SlowReaderPolicy::Drop && !self.socket.session().is_writable() {
             // Nothing is encoded.
             self.socket.record_delivery(PushOutcome::Dropped);
@@ -435,4 +438,9 @@ impl Socket {
             waker.wake();
         }
     }
+}
+
+#[cold]
+fn trace_emit(socket: &Socket, event: &str) {
+    tracing::trace!(socket = socket.log_id(), event = %Excerpt(event), "sending an event");
 }

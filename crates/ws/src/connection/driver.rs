@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use net::{DeadlineTimer, MemoryBudget, Upgraded};
+use net::{ConnectionSpan, DeadlineTimer, MemoryBudget, Upgraded};
 use ws_proto::{DeflateAgreement, Negotiated};
 
 use crate::connection::Connection;
@@ -26,6 +26,7 @@ pub(crate) struct Driver<Fut> {
     handler: Option<Pin<Box<Fut>>>,
     failed: bool,
     deadline: DeadlineTimer,
+    span: ConnectionSpan,
 }
 
 impl Driver<Ready<()>> {
@@ -37,7 +38,13 @@ impl Driver<Ready<()>> {
     pub(crate) fn spawn_client(upgraded: Upgraded, limits: &Limits, negotiated: &Negotiated) -> WebSocket {
         let connection = Arc::new(Connection::client(upgraded, limits, negotiated.deflate()));
         let socket = WebSocket::new(Arc::clone(&connection), negotiated.protocol().map(Into::into));
-        tokio::spawn(Self { connection, handler: None, failed: false, deadline: DeadlineTimer::new() });
+        tokio::spawn(Self {
+            connection,
+            handler: None,
+            failed: false,
+            deadline: DeadlineTimer::new(),
+            span: ConnectionSpan::default(),
+        });
         socket
     }
 }
@@ -49,13 +56,16 @@ impl<Fut: Future<Output: HandlerOutput>> Driver<Fut> {
         deflate: Option<&DeflateAgreement>,
         protocol: Option<Box<str>>,
         budget: MemoryBudget,
+        span: ConnectionSpan,
         handler: impl FnOnce(WebSocket) -> Fut,
     ) -> Self {
         let connection = Arc::new(Connection::server(upgraded, limits, deflate, budget));
         let socket = WebSocket::new(Arc::clone(&connection), protocol);
         // A handler may also panic before it returns its future.
+        let entered = span.enter();
         let handler = catch_unwind(AssertUnwindSafe(|| Box::pin(handler(socket)))).ok();
-        Self { connection, failed: handler.is_none(), handler, deadline: DeadlineTimer::new() }
+        drop(entered);
+        Self { connection, failed: handler.is_none(), handler, deadline: DeadlineTimer::new(), span }
     }
 
     /// Polls the handler unless it has returned.
@@ -78,6 +88,7 @@ impl<Fut: Future<Output: HandlerOutput>> Future for Driver<Fut> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = self.get_mut();
+        let _entered = driver.span.enter();
         driver.connection.begin_driver_poll(cx);
         driver.poll_handler(cx);
         let connection = driver.connection.end_driver_poll(driver.failed, &mut driver.deadline, cx);

@@ -219,6 +219,9 @@ impl State {
 
     pub(super) fn set_close_cause(&mut self, cause: CloseCause) {
         self.open.close(closed_series(&cause));
+        if self.close_cause.is_none() {
+            tracing::debug!(%cause, "WebSocket closed");
+        }
         self.close_cause = Some(Box::new(cause));
     }
 

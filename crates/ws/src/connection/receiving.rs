@@ -33,7 +33,10 @@ impl State {
             self.leave_chunk_mode();
         }
         let received = self.poll_next(cx, Message::from_event);
-        if let Poll::Ready(Some(_)) = &received {
+        if let Poll::Ready(Some(message)) = &received {
+            if tracing::enabled!(tracing::Level::TRACE) {
+                trace_received(message.len());
+            }
             self.stream.meter_mut().message_received();
         }
         received
@@ -212,6 +215,11 @@ impl State {
         }
         action
     }
+}
+
+#[cold]
+fn trace_received(bytes: usize) {
+    tracing::trace!(bytes, "message received");
 }
 
 #[cold]

@@ -94,6 +94,9 @@ impl State {
 
     pub(super) fn queue_message(&mut self, message: &mut Message, compress: bool) {
         self.stream.meter_mut().message_sent();
+        if tracing::enabled!(tracing::Level::TRACE) {
+            trace_sent(message.len());
+        }
         if compress && let Some(deflater) = &mut self.deflater {
             let mut compressed = Vec::new();
             let shrinks = deflater.compress(message.as_payload(), &mut compressed);
@@ -497,4 +500,9 @@ fn queue_masked(queue: &mut WriteQueue, header: &[u8], payload: &[u8], key: [u8;
         write(&mut frame);
         queue.push(WireBytes::Shared(&frame.into()));
     }
+}
+
+#[cold]
+fn trace_sent(bytes: usize) {
+    tracing::trace!(bytes, "message sent");
 }

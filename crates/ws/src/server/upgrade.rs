@@ -2,8 +2,10 @@
 
 use std::future::Future;
 
+use http::Extensions;
+use http::request::Parts;
 use net::metrics::{self, Series};
-use net::{MemoryBudget, PendingUpgrade};
+use net::{ConnectionSpan, MemoryBudget, PendingUpgrade};
 use ws_proto::{AllowedOrigins, DeflateAgreement, DeflateOptions, HandshakeError, VerifiedRequest};
 
 use crate::connection::Driver;
@@ -51,6 +53,7 @@ pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeEr
         limits: Limits::default(),
         budget: MemoryBudget::process().clone(),
         deflate: None,
+        span: span(request.extensions()),
     })
 }
 
@@ -65,9 +68,16 @@ pub struct Upgrade {
     limits: Limits,
     budget: MemoryBudget,
     deflate: Option<DeflateAgreement>,
+    span: ConnectionSpan,
 }
 
 impl Upgrade {
+    /// Takes the address of the client from a request that knows more than the one before.
+    pub(crate) fn with_address_of(mut self, request: &Parts) -> Self {
+        self.span = span(&request.extensions);
+        self
+    }
+
     /// Rejects pages of other origins, see [`AllowedOrigins`]. Default: all origins are allowed. A request without
     /// `Origin` does not come from a browser, and is accepted unless [`AllowedOrigins::allow_missing_origin`] forbids
     /// it.
@@ -161,16 +171,22 @@ impl Upgrade {
         B: Default,
     {
         let response = self.request.response(self.protocol.as_deref(), self.deflate.as_ref());
-        let settings = (self.limits, self.budget);
+        let settings = (self.limits, self.budget, self.span);
         tokio::spawn(run_upgraded(self.upgrade, settings, self.deflate, self.protocol, handler, guard));
         response.map(|()| B::default())
     }
 }
 
+/// Returns the span of a connection that may open.
+fn span(request: &Extensions) -> ConnectionSpan {
+    let address = net::address_for_span(request).map(tracing::field::display);
+    ConnectionSpan::new(tracing::debug_span!("websocket", address))
+}
+
 /// Runs a connection from the upgrade to its end.
 fn run_upgraded<F, Fut>(
     upgrade: PendingUpgrade,
-    (limits, budget): (Limits, MemoryBudget),
+    (limits, budget, span): (Limits, MemoryBudget, ConnectionSpan),
     deflate: Option<DeflateAgreement>,
     protocol: Option<Box<str>>,
     handler: F,
@@ -184,7 +200,15 @@ where
     // lives.
     let upgraded = Box::pin(async move {
         let upgraded = net::finish_upgrade(upgrade).await?;
-        Ok::<_, hyper::Error>(Driver::new(upgraded, &limits, deflate.as_ref(), protocol, budget, handler))
+        Ok::<_, hyper::Error>(Driver::new(
+            upgraded,
+            &limits,
+            deflate.as_ref(),
+            protocol,
+            budget,
+            span,
+            handler,
+        ))
     });
     async move {
         match upgraded.await {
@@ -232,7 +256,7 @@ mod tests {
         let mut request = http::Request::new(());
         let task = run_upgraded(
             PendingUpgrade::from_request(&mut request),
-            (Limits::default(), MemoryBudget::new(0)),
+            (Limits::default(), MemoryBudget::new(0), ConnectionSpan::default()),
             None,
             None,
             |socket: WebSocket| async move {
@@ -243,7 +267,9 @@ mod tests {
         );
         let task = size_of_val(&task);
         let shared = crate::connection::Connection::SIZE;
-        // Of these, 16 are for the memory budget, which also limits what the connection holds beside them.
-        assert!(task + shared <= 544, "task {task} bytes, shared {shared} bytes");
+        // Of these, 16 are for the memory budget, which also limits what the connection holds beside them, and 8 for the
+        // span. Metrics take 32 more.
+        let limit = if net::metrics::IS_ENABLED { 584 } else { 552 };
+        assert!(task + shared <= limit, "task {task} bytes, shared {shared} bytes");
     }
 }
