@@ -4,7 +4,7 @@ use tidewire::server::ClientFiles;
 
 macro_rules! built {
     ($($name:literal),* $(,)?) => {
-        [$(($name, include_bytes!(concat!("../../../web/client/dist/", $name)) as &[u8])),*]
+        [$(($name, include_bytes!(concat!("../web/client/", $name)) as &[u8])),*]
     };
 }
 

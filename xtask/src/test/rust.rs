@@ -8,6 +8,9 @@ use super::tally::{RustSummary, Tally};
 use crate::process::{cargo, succeeds, succeeds_watched};
 use crate::{environment, floors};
 
+/// Packages every crate as `cargo publish` does, without building it again. Uncommitted changes are allowed.
+const PACKAGE: [&str; 6] = ["package", "--workspace", "--no-verify", "--allow-dirty", "--locked", "--quiet"];
+
 /// The target of browsers.
 const WASM: &str = "wasm32-unknown-unknown";
 
@@ -36,7 +39,8 @@ pub(super) fn lints() -> Result<Tally> {
     ]))?;
     Ok(Tally::of_check("clippy", clippy)
         + Tally::of_check("rustdoc", documentation)
-        + Tally::of_check("clippy without features", without_features))
+        + Tally::of_check("clippy without features", without_features)
+        + Tally::of_check("the packages for crates.io", succeeds(cargo().args(PACKAGE))?))
 }
 
 /// Checks each crate by itself, so that no crate depends on features that only another crate enables.
@@ -88,8 +92,40 @@ fn tests(command: &mut Command) -> Result<Tally> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
+
+    /// A package contains nothing outside of the folder of its crate. A link to a folder counts as a folder.
+    #[test]
+    fn no_crate_includes_a_file_that_its_package_lacks() -> Result<()> {
+        fn visit(folder: &Path, depth: usize, found: &mut usize) -> Result<()> {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    visit(&path, depth + 1, found)?;
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    for line in fs::read_to_string(&path)?.lines() {
+                        let Some((_, literal)) =
+                            line.split_once("\"../").filter(|_| line.contains("include_"))
+                        else {
+                            continue;
+                        };
+                        *found += 1;
+                        let parents = 1 + literal.matches("../").count();
+                        assert!(parents <= depth, "{}: {line}", path.display());
+                    }
+                }
+            }
+            Ok(())
+        }
+        let mut found = 0;
+        for crate_folder in fs::read_dir(environment::root()?.join("crates"))? {
+            visit(&crate_folder?.path().join("src"), 1, &mut found)?;
+        }
+        assert!(found > 0);
+        Ok(())
+    }
 
     #[test]
     fn no_test_file_is_left_out() -> Result<()> {

@@ -20,29 +20,29 @@ macro_rules! page {
                 $path,
                 get(File {
                     media_type: HTML,
-                    content: include_str!(concat!("../../../../web/pages/dist/", $name, ".html")),
+                    content: include_str!(concat!("../../web/pages/", $name, ".html")),
                     policy: $policy,
                 }),
             )
             .route(
                 concat!("/pages/", $name, ".js"),
-                file(SCRIPT, include_str!(concat!("../../../../web/pages/dist/", $name, ".js"))),
+                file(SCRIPT, include_str!(concat!("../../web/pages/", $name, ".js"))),
             )
             .route(
                 concat!("/pages/", $name, ".css"),
-                file(STYLE, include_str!(concat!("../../../../web/pages/dist/", $name, ".css"))),
+                file(STYLE, include_str!(concat!("../../web/pages/", $name, ".css"))),
             )
             .route(
                 concat!("/pages/source/", $name, ".html"),
-                file(TEXT, include_str!(concat!("../../../../web/pages/src/", $name, "/", $name, ".html"))),
+                file(TEXT, include_str!(concat!("../../web/pages-source/", $name, "/", $name, ".html"))),
             )
             .route(
                 concat!("/pages/source/", $name, ".css"),
-                file(TEXT, include_str!(concat!("../../../../web/pages/src/", $name, "/", $name, ".css"))),
+                file(TEXT, include_str!(concat!("../../web/pages-source/", $name, "/", $name, ".css"))),
             )
             .route(
                 concat!("/pages/source/", $name, ".ts"),
-                file(TEXT, include_str!(concat!("../../../../web/pages/src/", $name, "/", $name, ".ts"))),
+                file(TEXT, include_str!(concat!("../../web/pages-source/", $name, "/", $name, ".ts"))),
             )
             .route(concat!("/pages/source/", $name, ".rs"), file(TEXT, include_str!(concat!($name, ".rs"))))
     };
@@ -75,8 +75,8 @@ const SVG: &str = "image/svg+xml";
 /// Returns the routes of all files.
 pub(super) fn router() -> Router {
     let router = Router::new()
-        .route("/pages/theme.js", file(SCRIPT, include_str!("../../../../web/pages/dist/theme.js")))
-        .route("/pages/icon.svg", file(SVG, include_str!("../../../../web/pages/src/shared/icon.svg")));
+        .route("/pages/theme.js", file(SCRIPT, include_str!("../../web/pages/theme.js")))
+        .route("/pages/icon.svg", file(SVG, include_str!("../../web/pages-source/shared/icon.svg")));
     let router = page!(router, "/", "home", POLICY);
     let router = page!(router, "/chat/", "chat", POLICY);
     let router = page!(router, "/tracking/", "tracking", POLICY);
@@ -84,7 +84,7 @@ pub(super) fn router() -> Router {
     let router = page!(router, "/playground/", "playground", PLAYGROUND_POLICY);
     let router = sources!(
         router,
-        "../../../../web/pages/src/",
+        "../../web/pages-source/",
         "chat/ask.ts",
         "chat/controls.ts",
         "chat/drawing.ts",
