@@ -1,5 +1,5 @@
 //! A device that reports a reading every second and obeys commands, also after hours without a network:
-//! `cargo run -p tidewire --example device -- [URL]`.
+//! `cargo run -p tidewire --features client --example device -- [URL]`.
 //!
 //! `retries` sends each reading until the server has acknowledged it, in order. The server must acknowledge `reading`,
 //! and sort out duplicates by their number.

@@ -1,4 +1,4 @@
-//! The client of the common Socket.IO guides, for the server of `chat.rs`: `cargo run -p tidewire --example guide_client`.
+//! The client of the common Socket.IO guides, for the server of `chat.rs`: `cargo run -p tidewire --features client --example guide_client`.
 #![allow(clippy::print_stdout, reason = "the example prints the events")]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! A chat in the terminal, with the rooms of the binary: start `cargo run --release`, and then this program once for each
-//! person: `cargo run -p tidewire --example terminal_chat -- ROOM NAME [URL]`.
+//! person: `cargo run -p tidewire --features client --example terminal_chat -- ROOM NAME [URL]`.
 #![allow(clippy::print_stdout, reason = "the example prints the messages")]
 
 use std::process::ExitCode;

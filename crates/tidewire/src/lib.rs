@@ -36,10 +36,10 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `server` | yes | [`server`] |
-//! | `client` | yes | [`client`] |
+//! | `client` | no | [`client`] |
 //! | `engineio` | yes | [`engineio`] |
-//! | `ws` | yes | [`ws`] |
-//! | `tls` | yes | `wss` and `https`, with rustls and its `ring` crypto provider |
+//! | `ws` | no | [`ws`] |
+//! | `tls` | no | `wss` and `https`, with rustls and its `ring` crypto provider |
 //! | `testing` | no | `testing`, for the `dev-dependencies` of a program |
 //! | `axum` | no | `ws::Upgrade` as an axum extractor |
 //! | `metrics` | no | counts for the facade of the crate `metrics`, and `metrics` |
