@@ -18,7 +18,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use net::metrics::{ConnectionKind, Meter, OpenConnection};
-use net::{DeadlineTimer, MemoryBudget, MemoryUsage, PeerTimeout, Stream, Upgraded, WebSocketStream};
+use net::{
+    ConnectionSpan, DeadlineTimer, MemoryBudget, MemoryUsage, PeerTimeout, Stream, Upgraded, WebSocketStream,
+};
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Deflater, Time};
 
 use crate::connection::keepalive::Keepalive;
@@ -32,7 +34,10 @@ pub(crate) use sending::{Fragment, PushError};
 
 /// The state of a connection, shared by its handles and its driver.
 #[derive(Debug)]
-pub(crate) struct Connection(Mutex<State>);
+pub(crate) struct Connection {
+    state: Mutex<State>,
+    span: ConnectionSpan,
+}
 
 impl Connection {
     /// The size of a connection in bytes, including the `Arc` around it.
@@ -44,19 +49,20 @@ impl Connection {
         limits: &Limits,
         deflate: Option<&DeflateAgreement>,
         budget: MemoryBudget,
+        span: ConnectionSpan,
     ) -> Self {
         let protocol = limits.to_proto();
         let kind = ConnectionKind::WebSocket;
         let stream = WebSocketStream::server(upgraded.stream, upgraded.leftover, &protocol)
             .with_meter(Meter::new(kind));
-        Self::new(stream, limits, deflate, budget, OpenConnection::new(kind))
+        Self::new(stream, limits, deflate, budget, OpenConnection::new(kind), span)
     }
 
     pub(crate) fn client(upgraded: Upgraded, limits: &Limits, deflate: Option<&DeflateAgreement>) -> Self {
         let protocol = limits.to_proto();
         let stream = WebSocketStream::client(upgraded.stream, upgraded.leftover, &protocol);
         let budget = MemoryBudget::process().clone();
-        Self::new(stream, limits, deflate, budget, OpenConnection::uncounted())
+        Self::new(stream, limits, deflate, budget, OpenConnection::uncounted(), ConnectionSpan::default())
     }
 
     fn new(
@@ -65,12 +71,13 @@ impl Connection {
         deflate: Option<&DeflateAgreement>,
         budget: MemoryBudget,
         open: OpenConnection,
+        span: ConnectionSpan,
     ) -> Self {
         let mut stream = stream.with_owned_long_messages();
         if let Some(agreement) = deflate {
             stream = stream.with_deflate(agreement);
         }
-        Self(Mutex::new(State {
+        let state = Mutex::new(State {
             stream,
             deflater: deflate.map(|agreement| Box::new(Deflater::new(agreement))),
             max_write_buffer_size: limits.max_write_buffer_size,
@@ -93,7 +100,13 @@ impl Connection {
             in_driver_poll: false,
             write_blocked: false,
             wake_receiver: false,
-        }))
+        });
+        Self { state, span }
+    }
+
+    /// Returns the span of the connection.
+    pub(crate) fn span(&self) -> &ConnectionSpan {
+        &self.span
     }
 
     /// Runs an operation of a handle under the lock. After the lock is released, wakes the driver if it is waiting and
@@ -165,7 +178,7 @@ impl Connection {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No user code runs under the lock, so a poisoned lock still holds a consistent state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

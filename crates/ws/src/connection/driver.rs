@@ -26,7 +26,6 @@ pub(crate) struct Driver<Fut> {
     handler: Option<Pin<Box<Fut>>>,
     failed: bool,
     deadline: DeadlineTimer,
-    span: ConnectionSpan,
 }
 
 impl Driver<Ready<()>> {
@@ -38,13 +37,7 @@ impl Driver<Ready<()>> {
     pub(crate) fn spawn_client(upgraded: Upgraded, limits: &Limits, negotiated: &Negotiated) -> WebSocket {
         let connection = Arc::new(Connection::client(upgraded, limits, negotiated.deflate()));
         let socket = WebSocket::new(Arc::clone(&connection), negotiated.protocol().map(Into::into));
-        tokio::spawn(Self {
-            connection,
-            handler: None,
-            failed: false,
-            deadline: DeadlineTimer::new(),
-            span: ConnectionSpan::default(),
-        });
+        tokio::spawn(Self { connection, handler: None, failed: false, deadline: DeadlineTimer::new() });
         socket
     }
 }
@@ -59,13 +52,13 @@ impl<Fut: Future<Output: HandlerOutput>> Driver<Fut> {
         span: ConnectionSpan,
         handler: impl FnOnce(WebSocket) -> Fut,
     ) -> Self {
-        let connection = Arc::new(Connection::server(upgraded, limits, deflate, budget));
+        let connection = Arc::new(Connection::server(upgraded, limits, deflate, budget, span));
         let socket = WebSocket::new(Arc::clone(&connection), protocol);
         // A handler may also panic before it returns its future.
-        let entered = span.enter();
+        let entered = connection.span().enter();
         let handler = catch_unwind(AssertUnwindSafe(|| Box::pin(handler(socket)))).ok();
         drop(entered);
-        Self { connection, failed: handler.is_none(), handler, deadline: DeadlineTimer::new(), span }
+        Self { connection, failed: handler.is_none(), handler, deadline: DeadlineTimer::new() }
     }
 
     /// Polls the handler unless it has returned.
@@ -88,7 +81,7 @@ impl<Fut: Future<Output: HandlerOutput>> Future for Driver<Fut> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = self.get_mut();
-        let _entered = driver.span.enter();
+        let _entered = driver.connection.span().enter();
         driver.connection.begin_driver_poll(cx);
         driver.poll_handler(cx);
         let connection = driver.connection.end_driver_poll(driver.failed, &mut driver.deadline, cx);

@@ -155,8 +155,13 @@ mod tests {
         drop(before);
         assert!(!is_closed());
         let upgraded = Upgraded { stream: Stream::boxed(tokio::io::duplex(1024).0), leftover: Bytes::new() };
-        let connection =
-            Arc::new(Connection::server(upgraded, &Limits::default(), None, MemoryBudget::new(0)));
+        let connection = Arc::new(Connection::server(
+            upgraded,
+            &Limits::default(),
+            None,
+            MemoryBudget::new(0),
+            net::ConnectionSpan::default(),
+        ));
         let mut socket = WebSocket::new(connection, None);
         after.registration().register(&socket);
         assert!(matches!(socket.try_send("too late"), Err(TrySendError::Closed(_))));
