@@ -269,7 +269,7 @@ mod tests {
         let shared = crate::connection::Connection::SIZE;
         // Of these, 16 are for the memory budget, which also limits what the connection holds beside them, and 8 for the
         // span. Metrics take 32 more.
-        let limit = if net::metrics::IS_ENABLED { 584 } else { 552 };
+        let limit = if metrics::IS_ENABLED { 584 } else { 552 };
         assert!(task + shared <= limit, "task {task} bytes, shared {shared} bytes");
     }
 }
