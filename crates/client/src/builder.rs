@@ -9,7 +9,8 @@ use std::time::Duration;
 use engineio_client::Connector;
 use engineio_proto::Transport;
 use handlers::{
-    EventHandler, Handler, HandlerError, IntoHandlerResult, IntoReply, MaybeSend, ObservedEvent, StateMap,
+    ErrorMap, EventHandler, Handler, HandlerError, IntoHandlerResult, IntoReply, MaybeSend, ObservedEvent,
+    StateMap,
 };
 use http::HeaderValue;
 use serde::Serialize;
@@ -60,6 +61,7 @@ pub struct Builder {
     limits: Limits,
     states: StateMap,
     parser: Option<Arc<dyn Parser>>,
+    errors: ErrorMap,
     on_error: Option<OnError>,
     hooks: ConnectionHooks,
     socket: SocketSettings,
@@ -88,6 +90,7 @@ impl Builder {
             limits: Limits::default(),
             states: StateMap::default(),
             parser: None,
+            errors: ErrorMap::default(),
             on_error: None,
             hooks: ConnectionHooks::default(),
             socket: SocketSettings::default(),
@@ -342,6 +345,22 @@ impl Builder {
         self
     }
 
+    /// Sets what the server learns of errors of the type `E`, which handlers return with `?`. Without it, the
+    /// acknowledgement says only that the handler failed, because the text of an error can name tables and files.
+    ///
+    /// The function returns a [`HandlerError`] with a message, and maybe a code and data, or `None` if the server shall
+    /// learn nothing of this error. It is called if the error of a handler, or one of its causes, is an `E`. Several
+    /// functions may be added, for several types. If more than one maps an error, the first one decides. Errors of
+    /// [`HandlerError::new`] are sent as they are.
+    pub fn map_errors<E, R>(mut self, map: impl Fn(&E) -> R + Send + Sync + 'static) -> Self
+    where
+        E: Error + 'static,
+        R: Into<Option<HandlerError>>,
+    {
+        self.errors.insert(map);
+        self
+    }
+
     /// Sets the error hook. It is called when a handler fails or cannot be called, when `emit` cannot send an event, when
     /// an event that nobody awaits is given up after its [`retries`](Self::retries), and when the server sends an
     /// invalid packet. The last argument is the name of the event, if the error belongs to one. Default: a log line at
@@ -426,13 +445,22 @@ impl Builder {
             limits,
             states,
             parser,
+            errors,
             on_error,
             hooks,
             socket,
             ..
         } = self.with_timeouts();
-        let client =
-            Client::spawn(ClientSettings { engine, reconnection, limits, states, parser, on_error, hooks });
+        let client = Client::spawn(ClientSettings {
+            engine,
+            reconnection,
+            limits,
+            states,
+            parser,
+            errors,
+            on_error,
+            hooks,
+        });
         let socket = client.get_or_insert(&namespace, socket);
         if auto_connect {
             socket.connect();

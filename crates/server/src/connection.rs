@@ -234,7 +234,7 @@ impl Connection {
             Err(error) => {
                 let namespace = request.namespace();
                 with_encoder(|encoder| {
-                    match encode::connect_error(encoder, namespace, &error.message, None::<&()>) {
+                    match encode::connect_error(encoder, namespace, error.message(), None::<&()>) {
                         Ok(message) => Outgoing::new(session, server.parser()).send_or_log(message),
                         Err(error) => tracing::error!(%error, "cannot encode a connect error"),
                     }
@@ -260,14 +260,14 @@ impl Connection {
         request: &ConnectRequest<'_, '_, SocketDriver>,
     ) -> Result<SocketDriver, ConnectError> {
         if request.socket_count() >= server.limits().max_sockets {
-            return Err(TOO_MANY_SOCKETS.into());
+            return Err(ConnectError::new(TOO_MANY_SOCKETS));
         }
         let namespaces = server.namespaces();
         let name = request.namespace();
         let new_socket = |namespace| {
             let id = match request.protocol() {
                 Protocol::V4 => SocketId::of_session(name, session.id()),
-                Protocol::V5 => server.new_socket_id().ok_or(INVALID_NAMESPACE)?,
+                Protocol::V5 => server.new_socket_id().ok_or_else(|| ConnectError::new(INVALID_NAMESPACE))?,
             };
             let auth = request.auth().clone().into_owned();
             Ok::<_, ConnectError>(Socket::new(id, namespace, session.clone(), Arc::clone(client), auth))

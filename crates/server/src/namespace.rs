@@ -427,6 +427,11 @@ impl Namespace {
         self.0.next_ack_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Returns the error that the client learns of.
+    pub(crate) fn map_error(&self, error: HandlerError) -> HandlerError {
+        self.0.shared.errors.apply(error)
+    }
+
     /// Reports an error to the error hook. `event` is the name of the event, if the error belongs to one.
     pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
         self.0.shared.report_error(error, socket, event);

@@ -436,7 +436,9 @@ pub(crate) fn check(
                 Admits::Predicate(predicate) => {
                     if permit.is_none() {
                         // Only a predicate can wait.
-                        permit = Some(pending_checks.try_acquire().map_err(|_| TOO_MANY_CHECKS)?);
+                        permit = Some(
+                            pending_checks.try_acquire().map_err(|_| ConnectError::new(TOO_MANY_CHECKS))?,
+                        );
                     }
                     predicate(request.clone()).await
                 }
@@ -445,10 +447,10 @@ pub(crate) fn check(
                 return Ok(Arc::clone(parent));
             }
         }
-        Err(ConnectError::from(INVALID_NAMESPACE))
+        Err(ConnectError::new(INVALID_NAMESPACE))
     };
     Box::pin(async move {
-        tokio::time::timeout(timeout, ask).await.unwrap_or_else(|_| Err(CHECK_TIMED_OUT.into()))
+        tokio::time::timeout(timeout, ask).await.unwrap_or_else(|_| Err(ConnectError::new(CHECK_TIMED_OUT)))
     })
 }
 

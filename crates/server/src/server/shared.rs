@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use engineio::WeakEngine;
-use handlers::{HandlerError, StateMap};
+use handlers::{ErrorMap, HandlerError, StateMap};
 use net::LogRateLimit;
 use socketio_proto::{Excerpt, Parser};
 
@@ -20,6 +20,8 @@ pub(crate) struct ServerShared {
     pub(crate) limits: Limits,
     pub(crate) deliveries: DeliveryCounters,
     pub(super) states: StateMap,
+    /// What clients learn of the errors of the program.
+    pub(crate) errors: ErrorMap,
     pub(crate) observers: Observers,
     /// `None` for the default parser.
     pub(crate) parser: Option<Arc<dyn Parser>>,

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 use tidewire_server::{
-    Ack, AckError, Auth, Data, DisconnectReason, DroppedEvents, EmitError, HandlerError, Reply, Server,
-    Socket, SocketId, State,
+    Ack, AckError, Auth, ConnectError, Data, DisconnectReason, DroppedEvents, EmitError, HandlerError, Reply,
+    Server, Socket, SocketId, State,
 };
 use tracing::Level;
 
@@ -308,7 +308,7 @@ async fn a_client_that_was_refused_is_not_logged_as_one_that_left() {
     let (logged, _logging) = Logged::start_at(Level::DEBUG);
     let (builder, _program) = program();
     let io = builder.build();
-    io.of("/closed").middleware(async || Err::<(), _>("nobody"));
+    io.of("/closed").middleware(async || Err::<(), _>(ConnectError::new("nobody")));
     let mut client = Client::join(serve(&io).await).await;
     client.expect_only("40/closed,", r#"44/closed,{"message":"nobody"}"#).await;
     client.send("41").await;

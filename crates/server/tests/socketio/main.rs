@@ -14,6 +14,7 @@ mod connect;
 mod data;
 mod disconnect;
 mod emit_with_ack;
+mod error_messages;
 mod errors;
 mod event_middleware;
 mod event_order;
