@@ -434,7 +434,9 @@ impl Builder {
     /// [`Socket::connected`] for that. [`Socket::client`] returns the client.
     ///
     /// # Panics
-    /// Panics outside a Tokio runtime, except in a browser.
+    /// Panics outside a Tokio runtime, except in a browser. Panics if a handler takes a [`State`](crate::State) for which
+    /// the builder has no value.
+    #[track_caller]
     #[must_use = "the client closes when its last handle is dropped"]
     pub fn connect(self) -> Socket {
         let Self {
@@ -451,6 +453,7 @@ impl Builder {
             socket,
             ..
         } = self.with_timeouts();
+        socket.check_state(&states, &namespace);
         let client = Client::spawn(ClientSettings {
             engine,
             reconnection,
@@ -497,6 +500,10 @@ impl SocketBuilder {
 
     /// Creates the socket and connects it. If the client has a socket of this namespace already, this returns that one,
     /// and the settings are ignored.
+    ///
+    /// # Panics
+    /// Panics if a handler takes a [`State`](crate::State) for which the builder of the client has no value.
+    #[track_caller]
     #[must_use]
     pub fn connect(self) -> Socket {
         let socket = self.create();
@@ -505,8 +512,13 @@ impl SocketBuilder {
     }
 
     /// Creates the socket like [`connect`](Self::connect), but does not connect it.
+    ///
+    /// # Panics
+    /// Panics if a handler takes a [`State`](crate::State) for which the builder of the client has no value.
+    #[track_caller]
     #[must_use]
     pub fn create(self) -> Socket {
+        self.socket.check_state(self.client.states(), &self.namespace);
         self.client.get_or_insert(&self.namespace, self.socket)
     }
 }
@@ -560,8 +572,9 @@ macro_rules! socket_settings {
             H: Handler<OnEvent, M>,
             H::Output: IntoReply,
         {
-            self.socket.handlers.events.insert(Some(&event.into()), EventHandler::new(handler));
-            self.socket.has_handlers = true;
+            let event = event.into();
+            self.socket.handlers.events.insert(Some(&event), EventHandler::new(handler));
+            self.socket.add_handler::<OnEvent, M, H>(format!("the handler of `{event}`"));
             self
         }
 
@@ -572,7 +585,7 @@ macro_rules! socket_settings {
             H::Output: IntoReply,
         {
             self.socket.handlers.events.insert(None, EventHandler::new(handler));
-            self.socket.has_handlers = true;
+            self.socket.add_handler::<OnEvent, M, H>("`on_fallback`");
             self
         }
 
@@ -583,7 +596,7 @@ macro_rules! socket_settings {
             H::Output: IntoHandlerResult,
         {
             self.socket.handlers.connect = Some(lifecycle(handler));
-            self.socket.has_handlers = true;
+            self.socket.add_handler::<OnConnect, M, H>("`on_connect`");
             self
         }
 
@@ -594,7 +607,7 @@ macro_rules! socket_settings {
             H::Output: IntoHandlerResult,
         {
             self.socket.handlers.connect_error = Some(lifecycle(handler));
-            self.socket.has_handlers = true;
+            self.socket.add_handler::<OnConnectError, M, H>("`on_connect_error`");
             self
         }
 
@@ -605,7 +618,7 @@ macro_rules! socket_settings {
             H::Output: IntoHandlerResult,
         {
             self.socket.handlers.disconnect = Some(lifecycle(handler));
-            self.socket.has_handlers = true;
+            self.socket.add_handler::<OnDisconnect, M, H>("`on_disconnect`");
             self
         }
 

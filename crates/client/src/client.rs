@@ -125,6 +125,10 @@ impl Client {
         SocketBuilder::new(self.clone(), namespace.as_ref())
     }
 
+    pub(crate) fn states(&self) -> &StateMap {
+        &self.0.shared.states
+    }
+
     /// Returns the socket of a namespace. Creates it with these settings if it does not exist.
     pub(crate) fn get_or_insert(&self, namespace: &str, settings: SocketSettings) -> Socket {
         let with_slash;

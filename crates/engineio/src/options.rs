@@ -16,7 +16,6 @@ use net::{AddressLimits, ClosePace, MemoryBudget, TrustedProxies};
 use ws_proto::{AllowedOrigins, DeflateOptions};
 
 use crate::compression::HttpCompression;
-use crate::connection_error::ConnectionError;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
 use crate::hooks::{ConnectionErrorHook, HeadersHook, SessionRefusedHook};
@@ -187,12 +186,6 @@ impl Options {
     /// Returns whether a hook needs the head of a request when its response is ready.
     pub(crate) fn keeps_request_heads(&self) -> bool {
         self.on_initial_headers.is_some() || self.on_headers.is_some() || self.on_connection_error.is_some()
-    }
-
-    pub(crate) fn call_on_connection_error(&self, error: &ConnectionError, request: &Parts) {
-        if let Some(hook) = &self.on_connection_error {
-            hook.call(error, request);
-        }
     }
 
     /// Calls the hooks for a response of a session. `is_initial` says whether it is the first one.

@@ -98,7 +98,7 @@ pub use error::HandlerError;
 pub use error_map::ErrorMap;
 pub use event_table::{EventHandler, EventRegistry, EventTable, Registration};
 pub use extract::{Data, EventName, Extract, RawArguments};
-pub use handler::{ErasedHandler, Handler, erase_handler};
+pub use handler::{ErasedHandler, Extractors, Handler, HandlerFn, HandlerFuture, erase_handler};
 pub use maybe_send::{BoxFuture, MaybeSend};
 pub use middleware::{
     EventMiddleware, IntoEventMiddlewareResult, ObservedEvent, ReceivedEvent, decode_event, event_middleware,
@@ -107,4 +107,4 @@ pub use queue::{EventQueue, EventQueueSize};
 pub use reply::{IntoHandlerResult, IntoReply, Reply};
 pub use side::{HandlerEnv, Side};
 pub use spawn::{FirstPoll, Spawn, start_handler};
-pub use state::{State, StateMap};
+pub use state::{MissingState, State, StateMap};

@@ -20,7 +20,9 @@ pub struct Reply<T>(pub T);
 /// value. Wrap values in [`Reply`].
 #[diagnostic::on_unimplemented(
     message = "an event handler cannot return `{Self}`",
-    note = "return `()`, `Reply(value)`, or `Result<T, E>` with `T: Serialize` and `E: Into<HandlerError>`"
+    note = "return `()`, `Reply(value)`, or `Result<T, E>`",
+    note = "the value must implement `serde::Serialize`: `#[derive(Serialize)]`",
+    note = "the error must implement `std::error::Error + Send + Sync + 'static`, or be a `HandlerError`; for a text that the peer may read, `HandlerError::new(text)`; for other types, `.map_err(HandlerError::internal)`"
 )]
 pub trait IntoReply: MaybeSend {
     /// Sends the acknowledgement if the peer requested one.
@@ -59,7 +61,8 @@ impl<T: Serialize + MaybeSend, E: Into<HandlerError> + MaybeSend> IntoReply for 
 /// A type that a handler without an event may return, for instance an `on_connection` handler.
 #[diagnostic::on_unimplemented(
     message = "this handler cannot return `{Self}`",
-    note = "a handler without an event returns `()` or `Result<(), E>` with `E: Into<HandlerError>`"
+    note = "a handler without an event returns `()` or `Result<(), E>`",
+    note = "the error must implement `std::error::Error + Send + Sync + 'static`, or be a `HandlerError`; for other types, `.map_err(HandlerError::internal)`"
 )]
 pub trait IntoHandlerResult: MaybeSend {
     #[doc(hidden)]

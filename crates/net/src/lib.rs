@@ -18,6 +18,7 @@ mod io;
 mod log_rate_limit;
 mod memory_budget;
 mod tls;
+mod unlogged;
 
 pub use self::address::{
     AddressLimitError, AddressLimiter, AddressLimits, AddressPermit, ClientAddress, ClientNetwork,
@@ -43,4 +44,5 @@ pub use tls::TlsError;
 pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
+pub use unlogged::print_if_unlogged;
 pub use ws_proto::ErrorChain;

@@ -239,14 +239,7 @@ impl Connection {
                         Err(error) => tracing::error!(%error, "cannot encode a connect error"),
                     }
                 });
-                let (handshake, error) = (client.handshake(), &error);
-                let socket = None;
-                server.observers().notify(|| Observation::SocketRefused {
-                    namespace,
-                    handshake,
-                    socket,
-                    error,
-                });
+                server.report_refused(namespace, client.handshake(), None, &error);
             }
         }
     }

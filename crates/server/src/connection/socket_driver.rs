@@ -483,13 +483,9 @@ impl SocketDriver {
                 Err(error) => tracing::error!(%error, "cannot encode a connect error"),
             }
         });
-        self.socket.notify(|| Observation::SocketRefused {
-            namespace,
-            handshake: self.socket.handshake(),
-            // The program does not see the socket of a namespace that does not exist.
-            socket: (!is_candidate).then_some(&self.socket),
-            error: &rejection,
-        });
+        // The program does not see the socket of a namespace that does not exist.
+        let socket = (!is_candidate).then_some(&self.socket);
+        server.report_refused(namespace, self.socket.handshake(), socket, &rejection);
     }
 
     fn is_disconnected(&self) -> bool {

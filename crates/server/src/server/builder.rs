@@ -356,7 +356,9 @@ impl Builder {
             observers,
             on_error,
             recovery: recovery.map(|recovery| recovery.settings(&options)),
-            error_log_limit: LogRateLimit::new(),
+            internal_error_log: LogRateLimit::new(),
+            client_error_log: LogRateLimit::new(),
+            refusal_log: LogRateLimit::new(),
             server: OnceLock::new(),
         });
         let root = Namespace::new("/", Arc::clone(&common), &*adapter);
