@@ -12,8 +12,8 @@ use crate::state::{MissingState, StateMap};
 /// If an extractor fails, the handler is not called. The error is reported to the program's error hook. If the peer
 /// requested an acknowledgement, it receives the error's message.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a parameter of this handler: it is not an extractor of its kind",
-    label = "not an extractor",
+    message = "`{Self}` cannot be a parameter of this handler",
+    label = "a parameter of this handler is not an extractor",
     note = "every handler accepts `State<S>`; event handlers also accept `Data<T>`, `RawArguments`, `Ack<T>` and `EventName`; each side adds its own, for instance its `Socket`",
     note = "an extractor is taken by value: `Socket`, not `&Socket`",
     note = "the extractors of axum have the same names and are other types: import `State` and `Extension` from this library"

@@ -42,14 +42,14 @@ where
     K: HandlerKind,
     M: Extractors<K>,
     H: HandlerFn<M> + Send + Sync + 'static,
-    H::Future: HandlerFuture,
+    H::Future: HandlerFuture + MaybeSend + 'static,
 {
-    type Output = <H::Future as HandlerFuture>::Output;
-    type Future = <H::Future as HandlerFuture>::Future;
+    type Output = <H::Future as Future>::Output;
+    type Future = H::Future;
 
     #[inline]
     fn call(&self, context: &mut HandlerContext<'_, K::Side>) -> Result<Self::Future, HandlerError> {
-        Ok(self.call_with(M::extract(context)?).into_handler_future())
+        Ok(self.call_with(M::extract(context)?))
     }
 
     fn check_state(states: &StateMap) -> Result<(), MissingState> {
@@ -73,30 +73,18 @@ pub trait HandlerFn<M> {
     fn call_with(&self, parameters: M) -> Self::Future;
 }
 
-/// The future of a handler. Every future that is `Send + 'static` implements it; on `wasm32`, it need not be `Send`.
+/// The future of a handler. Every future implements it.
 #[diagnostic::on_unimplemented(
     message = "the handler returns `{Self}`, which is not a future: a handler must be async",
-    note = "write `async fn`, or `async |..| {{ .. }}`; in a closure that captures variables, `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
+    label = "this handler is not async",
+    note = "write `async fn` or `async |..| {{ .. }}`; a closure that captures variables is `move |..| {{ let x = x.clone(); async move {{ .. }} }}`"
 )]
-pub trait HandlerFuture {
-    /// The return value of the handler.
-    type Output: 'static;
-    /// The future itself.
-    type Future: Future<Output = Self::Output> + MaybeSend + 'static;
+pub trait HandlerFuture: Future {}
 
-    /// Returns the future.
-    fn into_handler_future(self) -> Self::Future;
-}
-
-impl<F: Future<Output: 'static> + MaybeSend + 'static> HandlerFuture for F {
-    type Output = F::Output;
-    type Future = F;
-
-    #[inline]
-    fn into_handler_future(self) -> F {
-        self
-    }
-}
+// Otherwise the compiler's error is that of `Future`, which does not say what to do. `Send` is no bound here, because its
+// error names the value that is held across an `.await`.
+#[diagnostic::do_not_recommend]
+impl<F: Future> HandlerFuture for F {}
 
 /// The parameters of a handler of kind `K`: a tuple of up to eight [extractors](Extract).
 #[diagnostic::on_unimplemented(

@@ -9,6 +9,7 @@ mod broadcast_acks;
 mod client_files;
 mod cluster;
 mod cluster_order;
+mod compile_errors;
 mod concurrent_handlers;
 mod connect;
 mod data;
