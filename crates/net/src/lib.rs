@@ -28,7 +28,8 @@ pub use self::close_pace::ClosePace;
 pub use self::http::{
     DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, HttpService,
     Incoming, InvalidProxy, Listener, ListenerSettings, PeerAddress, PendingUpgrade, Proxy, ProxyError,
-    ReceivedOverTls, Target, Upgraded, exchange, finish_upgrade, is_websocket_request, verify_handshake,
+    ReceivedOverTls, Target, Upgraded, exchange, finish_upgrade, is_websocket_request, original_uri,
+    verify_handshake,
 };
 pub use self::io::{
     BoxedIo, DeadlineTimer, Frame, LatestKey, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox,

@@ -98,7 +98,9 @@ impl Handshake {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns the address of the client, if the HTTP server provides it (the server's own listener does). If the client
+    /// Returns the address of the client, if the HTTP server provides it. The server's own listener does. `axum::serve`
+    /// does with `into_make_service_with_connect_info::<SocketAddr>()`, if the feature `axum` is on. Another server adds
+    /// the extension [`PeerAddress`](net::PeerAddress) to its requests. If the client
     /// connects through one of the [trusted proxies](crate::Builder::trusted_proxies), this is the address that the
     /// proxy reports. If it connects through any other proxy, this is the address of the proxy.
     #[must_use]

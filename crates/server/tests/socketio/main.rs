@@ -3,6 +3,8 @@
 mod addresses;
 mod advisories;
 mod attachments;
+#[cfg(feature = "axum")]
+mod axum_server;
 mod blocked_threads;
 mod broadcast;
 mod broadcast_acks;

@@ -49,5 +49,5 @@ pub(super) fn log_refusal(limit: &LogRateLimit, peer: Option<SocketAddr>, reason
 }
 
 pub(super) fn peer_address(extensions: &http::Extensions) -> Option<SocketAddr> {
-    extensions.get().map(|PeerAddress(peer)| *peer)
+    PeerAddress::of(extensions).map(|PeerAddress(peer)| peer)
 }
