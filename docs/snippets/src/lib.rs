@@ -21,4 +21,5 @@ document!(guide, "guide.md");
 document!(home_page, "home-page.md");
 document!(limits, "limits.md");
 document!(readme, "README.md");
+document!(recipes, "recipes.md");
 document!(websocket, "websocket.md");
