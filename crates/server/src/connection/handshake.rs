@@ -42,11 +42,7 @@ pub(crate) fn keep_extension<T: Clone + Send + Sync + 'static>(
 }
 
 impl Handshake {
-    pub(crate) fn new<'a>(
-        request: &'a http::request::Parts,
-        issued: SystemTime,
-        keep: &[KeepExtension],
-    ) -> Self {
+    pub(crate) fn new(request: &http::request::Parts, issued: SystemTime, keep: &[KeepExtension]) -> Self {
         let url = request.uri.path_and_query().map_or("", |url| url.as_str());
         let headers = || request.headers.iter().map(|(name, value)| (name.as_str(), text(value)));
         let head = RequestHead::new(url, headers);
