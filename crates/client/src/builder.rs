@@ -364,7 +364,7 @@ impl Builder {
     /// Sets the error hook. It is called when a handler fails or cannot be called, when `emit` cannot send an event, when
     /// an event that nobody awaits is given up after its [`retries`](Self::retries), and when the server sends an
     /// invalid packet. The last argument is the name of the event, if the error belongs to one. Default: a log line at
-    /// level `warn`.
+    /// level `warn`, or a line on standard error if the program has no `tracing` subscriber.
     pub fn on_error(
         mut self,
         hook: impl Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync + 'static,
