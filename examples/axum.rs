@@ -9,6 +9,7 @@ struct Greeting(&'static str);
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    tracing_subscriber::fmt::init(); // turns on the log
     let io = server();
     let app = router(&io);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

@@ -5,6 +5,7 @@ use tidewire::server::{Cors, Data, DisconnectReason, Server, Socket};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    tracing_subscriber::fmt::init(); // turns on the log
     let io = chat();
     io.listen("0.0.0.0:3000").await
 }

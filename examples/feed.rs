@@ -25,6 +25,7 @@ struct Topics(Arc<Mutex<HashMap<String, Vec<Sender>>>>);
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    tracing_subscriber::fmt::init(); // turns on the log
     feed().listen("127.0.0.1:3000").await
 }
 

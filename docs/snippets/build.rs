@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The values that the fragments of a document use without defining them, as parameters of a function.
-const PARAMETERS: [(&str, &str); 8] = [
+const PARAMETERS: [(&str, &str); 10] = [
     ("README", ""),
     ("client", "socket: Socket"),
     ("deployment", ""),
@@ -18,6 +18,8 @@ const PARAMETERS: [(&str, &str); 8] = [
     ("from-node", "io: Server, namespace: Namespace, socket: Socket"),
     ("guide", "io: Server"),
     ("limits", ""),
+    ("metrics", ""),
+    ("recipes", "io: Server"),
     (
         "websocket",
         "app: axum::Router, mut file: File, listener: TcpListener, mut members: Vec<ws::Sender>, \

@@ -9,7 +9,8 @@ use std::time::Duration;
 use engineio_client::Connector;
 use engineio_proto::Transport;
 use handlers::{
-    EventHandler, Handler, HandlerError, IntoHandlerResult, IntoReply, MaybeSend, ObservedEvent, StateMap,
+    ErrorMap, EventHandler, Handler, HandlerError, IntoHandlerResult, IntoReply, MaybeSend, ObservedEvent,
+    StateMap,
 };
 use http::HeaderValue;
 use serde::Serialize;
@@ -60,6 +61,7 @@ pub struct Builder {
     limits: Limits,
     states: StateMap,
     parser: Option<Arc<dyn Parser>>,
+    errors: ErrorMap,
     on_error: Option<OnError>,
     hooks: ConnectionHooks,
     socket: SocketSettings,
@@ -88,6 +90,7 @@ impl Builder {
             limits: Limits::default(),
             states: StateMap::default(),
             parser: None,
+            errors: ErrorMap::default(),
             on_error: None,
             hooks: ConnectionHooks::default(),
             socket: SocketSettings::default(),
@@ -342,10 +345,26 @@ impl Builder {
         self
     }
 
+    /// Sets what the server learns of errors of the type `E`, which handlers return with `?`. Without it, the
+    /// acknowledgement says only that the handler failed, because the text of an error can name tables and files.
+    ///
+    /// The function returns a [`HandlerError`] with a message, and maybe a code and data, or `None` if the server shall
+    /// learn nothing of this error. It is called if the error of a handler, or one of its causes, is an `E`. Several
+    /// functions may be added, for several types. If more than one maps an error, the first one decides. Errors of
+    /// [`HandlerError::new`] are sent as they are.
+    pub fn map_errors<E, R>(mut self, map: impl Fn(&E) -> R + Send + Sync + 'static) -> Self
+    where
+        E: Error + 'static,
+        R: Into<Option<HandlerError>>,
+    {
+        self.errors.insert(map);
+        self
+    }
+
     /// Sets the error hook. It is called when a handler fails or cannot be called, when `emit` cannot send an event, when
     /// an event that nobody awaits is given up after its [`retries`](Self::retries), and when the server sends an
     /// invalid packet. The last argument is the name of the event, if the error belongs to one. Default: a log line at
-    /// level `warn`.
+    /// level `warn`, or a line on standard error if the program has no `tracing` subscriber.
     pub fn on_error(
         mut self,
         hook: impl Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync + 'static,
@@ -415,7 +434,9 @@ impl Builder {
     /// [`Socket::connected`] for that. [`Socket::client`] returns the client.
     ///
     /// # Panics
-    /// Panics outside a Tokio runtime, except in a browser.
+    /// Panics outside a Tokio runtime, except in a browser. Panics if a handler takes a [`State`](crate::State) for which
+    /// the builder has no value.
+    #[track_caller]
     #[must_use = "the client closes when its last handle is dropped"]
     pub fn connect(self) -> Socket {
         let Self {
@@ -426,13 +447,23 @@ impl Builder {
             limits,
             states,
             parser,
+            errors,
             on_error,
             hooks,
             socket,
             ..
         } = self.with_timeouts();
-        let client =
-            Client::spawn(ClientSettings { engine, reconnection, limits, states, parser, on_error, hooks });
+        socket.check_state(&states, &namespace);
+        let client = Client::spawn(ClientSettings {
+            engine,
+            reconnection,
+            limits,
+            states,
+            parser,
+            errors,
+            on_error,
+            hooks,
+        });
         let socket = client.get_or_insert(&namespace, socket);
         if auto_connect {
             socket.connect();
@@ -469,6 +500,10 @@ impl SocketBuilder {
 
     /// Creates the socket and connects it. If the client has a socket of this namespace already, this returns that one,
     /// and the settings are ignored.
+    ///
+    /// # Panics
+    /// Panics if a handler takes a [`State`](crate::State) for which the builder of the client has no value.
+    #[track_caller]
     #[must_use]
     pub fn connect(self) -> Socket {
         let socket = self.create();
@@ -477,8 +512,13 @@ impl SocketBuilder {
     }
 
     /// Creates the socket like [`connect`](Self::connect), but does not connect it.
+    ///
+    /// # Panics
+    /// Panics if a handler takes a [`State`](crate::State) for which the builder of the client has no value.
+    #[track_caller]
     #[must_use]
     pub fn create(self) -> Socket {
+        self.socket.check_state(self.client.states(), &self.namespace);
         self.client.get_or_insert(&self.namespace, self.socket)
     }
 }
@@ -532,8 +572,9 @@ macro_rules! socket_settings {
             H: Handler<OnEvent, M>,
             H::Output: IntoReply,
         {
-            self.socket.handlers.events.insert(Some(&event.into()), EventHandler::new(handler));
-            self.socket.has_handlers = true;
+            let event = event.into();
+            self.socket.handlers.events.insert(Some(&event), EventHandler::new(handler));
+            self.socket.add_handler::<OnEvent, M, H>(format!("the handler of `{event}`"));
             self
         }
 
@@ -544,7 +585,7 @@ macro_rules! socket_settings {
             H::Output: IntoReply,
         {
             self.socket.handlers.events.insert(None, EventHandler::new(handler));
-            self.socket.has_handlers = true;
+            self.socket.add_handler::<OnEvent, M, H>("`on_fallback`");
             self
         }
 
@@ -555,7 +596,7 @@ macro_rules! socket_settings {
             H::Output: IntoHandlerResult,
         {
             self.socket.handlers.connect = Some(lifecycle(handler));
-            self.socket.has_handlers = true;
+            self.socket.add_handler::<OnConnect, M, H>("`on_connect`");
             self
         }
 
@@ -566,7 +607,7 @@ macro_rules! socket_settings {
             H::Output: IntoHandlerResult,
         {
             self.socket.handlers.connect_error = Some(lifecycle(handler));
-            self.socket.has_handlers = true;
+            self.socket.add_handler::<OnConnectError, M, H>("`on_connect_error`");
             self
         }
 
@@ -577,7 +618,7 @@ macro_rules! socket_settings {
             H::Output: IntoHandlerResult,
         {
             self.socket.handlers.disconnect = Some(lifecycle(handler));
-            self.socket.has_handlers = true;
+            self.socket.add_handler::<OnDisconnect, M, H>("`on_disconnect`");
             self
         }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use handlers::{HandlerError, StateMap};
+use handlers::{ErrorMap, HandlerError, StateMap};
 use socketio_proto::client::{self as machine, DisconnectReason};
 use socketio_proto::{DecoderLimits, Parser};
 use tokio::sync::watch;
@@ -37,6 +37,8 @@ pub(crate) struct ClientShared {
     pub(crate) states: StateMap,
     /// `None` for the default parser.
     pub(crate) parser: Option<Arc<dyn Parser>>,
+    /// What the server learns of the errors of the program.
+    pub(crate) errors: ErrorMap,
     pub(crate) on_error: Option<OnError>,
     pub(crate) error_log_limit: ErrorLogLimit,
     pub(crate) hooks: ConnectionHooks,
@@ -68,6 +70,8 @@ pub(crate) struct ClientSettings {
     pub(crate) limits: Limits,
     pub(crate) states: StateMap,
     pub(crate) parser: Option<Arc<dyn Parser>>,
+    /// What the server learns of the errors of the program.
+    pub(crate) errors: ErrorMap,
     pub(crate) on_error: Option<OnError>,
     pub(crate) hooks: ConnectionHooks,
 }
@@ -85,7 +89,8 @@ impl Client {
 
     /// Creates a client that does not connect yet, and spawns its driver.
     pub(crate) fn spawn(settings: ClientSettings) -> Self {
-        let ClientSettings { engine, reconnection, limits, states, parser, on_error, hooks } = settings;
+        let ClientSettings { engine, reconnection, limits, states, parser, errors, on_error, hooks } =
+            settings;
         let mut machine = machine::Client::new(&limits.machine(), &DecoderLimits::default());
         if let Some(parser) = &parser {
             machine = machine.with_parser(Arc::clone(parser));
@@ -96,6 +101,7 @@ impl Client {
             limits,
             states,
             parser,
+            errors,
             on_error,
             error_log_limit: ErrorLogLimit::new(),
             hooks,
@@ -117,6 +123,10 @@ impl Client {
     /// connection of the client. A missing leading slash is added.
     pub fn namespace(&self, namespace: impl AsRef<str>) -> SocketBuilder {
         SocketBuilder::new(self.clone(), namespace.as_ref())
+    }
+
+    pub(crate) fn states(&self) -> &StateMap {
+        &self.0.shared.states
     }
 
     /// Returns the socket of a namespace. Creates it with these settings if it does not exist.

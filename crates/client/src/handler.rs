@@ -126,6 +126,10 @@ impl Acknowledge for ConnectedSocket {
         }
     }
 
+    fn map_error(&self, error: HandlerError) -> HandlerError {
+        self.socket.client.errors.apply(error)
+    }
+
     fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
         self.socket.report_error(error, event);
     }

@@ -72,8 +72,9 @@ pub use handler::{
     OnDisconnect, OnEvent, Registration,
 };
 pub use handlers::{
-    Ack, Data, EventName, Extract, Handler, HandlerError, HandlerKind, IntoHandlerResult, IntoReply,
-    ObservedEvent, RawArguments, ReceivedEvent, Reply, State,
+    Ack, Data, EventName, Extract, Extractors, Handler, HandlerError, HandlerFn, HandlerFuture, HandlerKind,
+    IntoHandlerResult, IntoReply, MissingState, ObservedEvent, RawArguments, ReceivedEvent, Reply, State,
+    StateMap,
 };
 pub use http;
 pub use limits::{Limits, Overflow};

@@ -6,6 +6,6 @@ mod native;
 mod wasm;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{ErrorLogLimit, SpawnTask, Timer, now, random, spawn};
+pub(crate) use native::{ErrorLogLimit, SpawnTask, Timer, now, print_if_unlogged, random, spawn};
 #[cfg(target_family = "wasm")]
-pub(crate) use wasm::{ErrorLogLimit, SpawnTask, Timer, now, random, spawn};
+pub(crate) use wasm::{ErrorLogLimit, SpawnTask, Timer, now, print_if_unlogged, random, spawn};

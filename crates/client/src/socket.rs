@@ -5,6 +5,7 @@ mod emit;
 mod event_stream;
 mod events;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use engineio_proto::EncodedMessage;
-use handlers::{BoxFuture, EventHandler, Handler, HandlerError, IntoHandlerResult, IntoReply};
+use handlers::{
+    BoxFuture, EventHandler, Handler, HandlerError, HandlerKind, IntoHandlerResult, IntoReply, MissingState,
+    StateMap,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::Excerpt;
@@ -26,6 +30,7 @@ use crate::handler::{
     ClientSide, OnConnect, OnConnectError, OnDisconnect, OnEvent, Registration, SocketHandlers,
 };
 use crate::outgoing::{log_not_encoded, with_outgoing};
+use crate::platform::print_if_unlogged;
 pub use acks::AckFuture;
 pub use emit::Emitter;
 use event_stream::StreamSender;
@@ -99,6 +104,42 @@ pub(crate) struct SocketSettings {
     pub(crate) handlers: SocketHandlers,
     /// Whether the program has passed handlers with the settings. They are called from the first event on.
     pub(crate) has_handlers: bool,
+    /// The checks of these handlers, which come before `state` of the builder.
+    state_checks: Vec<StateCheck>,
+}
+
+/// Checks whether the program has provided the state that a handler takes.
+struct StateCheck {
+    handler: Cow<'static, str>,
+    check: fn(&StateMap) -> Result<(), MissingState>,
+}
+
+impl SocketSettings {
+    /// Keeps the check of a handler until the builder has all its state.
+    pub(crate) fn add_handler<K, M, H>(&mut self, handler: impl Into<Cow<'static, str>>)
+    where
+        K: HandlerKind,
+        H: Handler<K, M>,
+    {
+        self.has_handlers = true;
+        self.state_checks.push(StateCheck { handler: handler.into(), check: H::check_state });
+    }
+
+    /// # Panics
+    /// Panics if a handler takes a [`State`](crate::State) that the program has not provided.
+    #[track_caller]
+    pub(crate) fn check_state(&self, states: &StateMap, namespace: &str) {
+        for StateCheck { handler, check } in &self.state_checks {
+            if let Err(missing) = check(states) {
+                panic_about_state(handler, namespace, missing);
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn panic_about_state(handler: &dyn fmt::Display, namespace: &str, missing: MissingState) -> ! {
+    panic!("{handler} in namespace `{namespace}` cannot be called: {missing}");
 }
 
 impl Socket {
@@ -236,30 +277,46 @@ impl Socket {
     /// the next one waits until the handler has finished, unless it is
     /// [`concurrent`](handlers::Registration::concurrent). A handler that panics or fails is reported to
     /// [`on_error`](crate::Builder::on_error); the connection and the other handlers go on.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on<M, H>(&self, event: impl Into<String>, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
-        Registration::register(&*self.inner, Some(event.into().into()), EventHandler::new(handler))
+        let event = event.into().into_boxed_str();
+        self.inner.check_state::<OnEvent, M, H>(&format_args!("the handler of `{event}`"));
+        Registration::register(&*self.inner, Some(event), EventHandler::new(handler))
     }
 
     /// Registers a handler for all events that have no handler of their own, and no [stream](Self::events).
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_fallback<M, H>(&self, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
+        self.inner.check_state::<OnEvent, M, H>(&"`on_fallback`");
         Registration::register(&*self.inner, None, EventHandler::new(handler))
     }
 
     /// Registers the handler for each connect, the event `connect` in JavaScript. Events that the server replays, and
     /// events that were buffered and are sent now, come before it.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_connect<M, H>(&self, handler: H)
     where
         H: Handler<OnConnect, M>,
         H::Output: IntoHandlerResult,
     {
+        self.inner.check_state::<OnConnect, M, H>(&"`on_connect`");
         let handler = lifecycle(handler);
         self.inner.update_handlers(|handlers| handlers.connect.replace(handler));
     }
@@ -269,22 +326,32 @@ impl Socket {
     /// [`ConnectError`] is the reason.
     ///
     /// While a handler runs, only the newest error waits for it.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_connect_error<M, H>(&self, handler: H)
     where
         H: Handler<OnConnectError, M>,
         H::Output: IntoHandlerResult,
     {
+        self.inner.check_state::<OnConnectError, M, H>(&"`on_connect_error`");
         let handler = lifecycle(handler);
         self.inner.update_handlers(|handlers| handlers.connect_error.replace(handler));
     }
 
     /// Registers the handler for each disconnect, the event `disconnect` in JavaScript. The extractor
     /// [`DisconnectReason`](crate::DisconnectReason) is the reason. It runs after the handlers of all events that were received before.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_disconnect<M, H>(&self, handler: H)
     where
         H: Handler<OnDisconnect, M>,
         H::Output: IntoHandlerResult,
     {
+        self.inner.check_state::<OnDisconnect, M, H>(&"`on_disconnect`");
         let handler = lifecycle(handler);
         self.inner.update_handlers(|handlers| handlers.disconnect.replace(handler));
     }
@@ -370,7 +437,7 @@ impl SocketInner {
         handle: Weak<Handle>,
         settings: SocketSettings,
     ) -> Self {
-        let SocketSettings { auth, retries, ack_timeout, handlers, has_handlers } = settings;
+        let SocketSettings { auth, retries, ack_timeout, handlers, has_handlers, state_checks: _ } = settings;
         let has_outgoing_listeners = !handlers.outgoing_listeners.is_empty();
         Self {
             key,
@@ -456,6 +523,13 @@ impl SocketInner {
         }
     }
 
+    #[track_caller]
+    fn check_state<K: HandlerKind, M, H: Handler<K, M>>(&self, handler: &dyn fmt::Display) {
+        if let Err(missing) = H::check_state(&self.client.states) {
+            panic_about_state(handler, &self.namespace, missing);
+        }
+    }
+
     /// Calls the error hook of the program.
     pub(crate) fn report_error(self: &Arc<Self>, error: &HandlerError, event: Option<&str>) {
         let socket = Socket::from_inner(self);
@@ -467,12 +541,21 @@ impl SocketInner {
         }
         self.client.error_log_limit.try_log(|suppressed| {
             let (event, error) = (event.map(Excerpt), Excerpt(error));
+            let of_event = event.as_ref().map(|event| format!(" of `{event}`")).unwrap_or_default();
             let event = event.as_ref().map(tracing::field::display);
             let namespace = &*self.namespace;
             if self.client.on_error.is_some() && socket.is_some() {
                 tracing::error!(namespace, event, %error, suppressed, "the error hook panicked");
+                print_if_unlogged(
+                    format_args!("the error hook panicked, for this error: {error}"),
+                    suppressed,
+                );
             } else {
                 tracing::warn!(namespace, event, %error, suppressed, "a handler or the client failed");
+                print_if_unlogged(
+                    format_args!("a handler{of_event} or the client failed: {error}"),
+                    suppressed,
+                );
             }
         });
     }

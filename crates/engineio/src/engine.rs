@@ -3,6 +3,7 @@
 mod close;
 mod open;
 mod polling;
+mod refusals;
 mod response;
 mod websocket;
 
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use self::open::OpenResponse;
 use self::polling::close_with;
+use self::refusals::RefusalLogs;
 use self::response::{empty_response, is_session_response, rejection_response};
 use crate::compression::{CompressionCapacity, Encoding};
 use crate::half_open::HalfOpenSessions;
@@ -74,6 +76,7 @@ struct Shared<A> {
     allow_request_timeout_log: LogRateLimit,
     max_pending_allow_requests_log: LogRateLimit,
     memory_budget_log: LogRateLimit,
+    refusal_logs: RefusalLogs,
 }
 
 impl<A> Clone for Engine<A> {
@@ -102,6 +105,7 @@ impl<A: Application> Engine<A> {
             allow_request_timeout_log: LogRateLimit::new(),
             max_pending_allow_requests_log: LogRateLimit::new(),
             memory_budget_log: LogRateLimit::new(),
+            refusal_logs: RefusalLogs::default(),
         }))
     }
 
@@ -204,7 +208,7 @@ impl<A: Application> Engine<A> {
                         self.dispatch(request_kind, parts, upgrade)
                     }
                     Err(error) => {
-                        options.call_on_connection_error(&error, &parts);
+                        self.report_refused_request(&error, Some(&parts));
                         PendingResponse::Ready(rejection_response(&error, upgrade.is_some()))
                     }
                 }
@@ -224,9 +228,7 @@ impl<A: Application> Engine<A> {
                 }
             };
             let mut response = response.unwrap_or_else(|error| {
-                if let Some(request) = &retained {
-                    engine.options().call_on_connection_error(&error, request);
-                }
+                engine.report_refused_request(&error, retained.as_deref());
                 rejection_response(&error, false)
             });
             response.headers_mut().extend(cors_headers);

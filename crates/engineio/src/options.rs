@@ -12,12 +12,10 @@ use engineio_proto::Packet;
 use engineio_proto::server::Settings;
 use http::HeaderMap;
 use http::request::Parts;
-use net::metrics;
 use net::{AddressLimits, ClosePace, MemoryBudget, TrustedProxies};
 use ws_proto::{AllowedOrigins, DeflateOptions};
 
 use crate::compression::HttpCompression;
-use crate::connection_error::ConnectionError;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
 use crate::hooks::{ConnectionErrorHook, HeadersHook, SessionRefusedHook};
@@ -188,14 +186,6 @@ impl Options {
     /// Returns whether a hook needs the head of a request when its response is ready.
     pub(crate) fn keeps_request_heads(&self) -> bool {
         self.on_initial_headers.is_some() || self.on_headers.is_some() || self.on_connection_error.is_some()
-    }
-
-    /// Reports a refused request to the metrics and to the program.
-    pub(crate) fn call_on_connection_error(&self, error: &ConnectionError, request: &Parts) {
-        metrics::count(error.series());
-        if let Some(hook) = &self.on_connection_error {
-            hook.call(error, request);
-        }
     }
 
     /// Calls the hooks for a response of a session. `is_initial` says whether it is the first one.

@@ -30,6 +30,18 @@ impl<A: Application> Engine<A> {
         EngineService(self.clone())
     }
 
+    /// Returns whether the engine handles a request. If a router has stripped a prefix that belongs to the path of the
+    /// engine, the request gets the path back that the client has sent.
+    fn claims<B>(&self, request: &mut Request<B>) -> bool {
+        if self.matches(request.uri().path()) {
+            return true;
+        }
+        let original = net::original_uri(request.extensions()).filter(|uri| self.matches(uri.path()));
+        let Some(original) = original.cloned() else { return false };
+        *request.uri_mut() = original;
+        true
+    }
+
     /// Returns the engine as a layer. It handles the engine's requests, and passes all others to the inner service.
     #[must_use]
     pub fn layer(&self) -> EngineLayer<A> {
@@ -98,12 +110,13 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.0.matches(request.uri().path()) {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if self.0.claims(&mut request) {
             let response = self.0.handle(request);
             return Box::pin(async move { Ok(response.await) });
         }
-        let mut response = Response::new(Full::from("Not found\n"));
+        let path = self.0.path();
+        let mut response = Response::new(Full::from(format!("Not found: this service handles {path}/\n")));
         *response.status_mut() = StatusCode::NOT_FOUND;
         Box::pin(std::future::ready(Ok(response)))
     }
@@ -160,8 +173,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.engine.matches(request.uri().path()) {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if self.engine.claims(&mut request) {
             let response = self.engine.handle(request);
             return Box::pin(async move { Ok(response.await.map(Either::Left)) });
         }

@@ -33,6 +33,12 @@ pub trait Acknowledge: Send + Sync + 'static {
         false
     }
 
+    /// Returns the error that the peer learns of, see [`ErrorMap`](crate::ErrorMap). The default returns the error
+    /// unchanged.
+    fn map_error(&self, error: HandlerError) -> HandlerError {
+        error
+    }
+
     /// Reports an error to the program's error hook. `event` is the name of the event, if the error belongs to one.
     fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>);
 }
@@ -64,20 +70,25 @@ impl<A: Acknowledge + ?Sized> AckSender<A> {
         // the peer.
         let sent = send_ack(socket, self.id, value);
         if sent.is_err() {
-            let _ = send_ack(socket, self.id, &ErrorReply { error: HandlerError::INTERNAL_MESSAGE });
+            let _ = send_ack(socket, self.id, &ErrorReply::INTERNAL);
         }
         let socket = self.socket.take();
         sent.map_err(|error| (error, socket))
     }
 
-    /// Sends the message of a handler's error.
-    pub(crate) fn send_handler_error(mut self, error: &HandlerError) {
-        self.send_error(error.message());
+    /// Sends what the peer learns of a handler's error, and returns that error.
+    pub(crate) fn send_handler_error(mut self, error: HandlerError) -> HandlerError {
+        let error = match &self.socket {
+            Some(socket) => socket.map_error(error),
+            None => error,
+        };
+        self.send_error(&error.reply());
+        error
     }
 
-    fn send_error(&mut self, error: &str) {
+    fn send_error(&mut self, error: &ErrorReply<'_>) {
         if let Some(socket) = self.socket.take() {
-            let _ = send_ack(&*socket, self.id, &ErrorReply { error });
+            let _ = send_ack(&*socket, self.id, error);
         }
     }
 
@@ -122,7 +133,7 @@ where
 impl<A: Acknowledge + ?Sized> Drop for AckSender<A> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.send_error(HandlerError::INTERNAL_MESSAGE);
+            self.send_error(&ErrorReply::INTERNAL);
         }
     }
 }

@@ -33,6 +33,10 @@ impl<S: Side> HandlerKind for BeforeEvent<S> {
 }
 
 /// A kind whose handlers are called with an event.
+#[diagnostic::on_unimplemented(
+    message = "this handler is called without an event, so it cannot take `Data`, `RawArguments`, `EventName` or `ReceivedEvent`",
+    note = "only the handlers and the middleware of events have an event"
+)]
 pub trait EventKind: HandlerKind {}
 
 impl<S: Side> EventKind for OnEvent<S> {}

@@ -5,18 +5,39 @@ use std::error::Error;
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
 use ws_proto::ErrorChain;
 
-/// The error of a handler that failed or could not be called.
+/// The error of a handler or a middleware that failed or could not be called.
 ///
-/// The program's error hook (`on_error`) is called with it. If the peer requested an acknowledgement, the
-/// acknowledgement is `{"error": <message>}`.
+/// There are two kinds of errors:
 ///
-/// The message of an error that `?` converts is always `handler failed`. Its own text is not sent to the peer, because
-/// such texts can name tables and files. Use [`HandlerError::new`] for a message that the peer may read.
-pub struct HandlerError {
+/// - An *internal* error is one that `?` converts, or that [`HandlerError::internal`] makes. Its own text is not sent to
+///   the peer, because such texts can name tables and files. The peer receives the message `handler failed`, unless the
+///   program has registered with `map_errors`, on the builder, what peers learn of errors of this type. The program's
+///   error hook (`on_error`) is called with it.
+/// - An error of [`HandlerError::new`] has a message for the peer, and may have a [code](Self::code) and
+///   [data](Self::data).
+///
+/// If the peer requested an acknowledgement, the acknowledgement is `{"error": message}`, with the members `code` and
+/// `data` if they are set. If a middleware returns the error, `err.message` of the client's `connect_error` is the
+/// message. `err.data` is the data, or `{"code": code, "data": data}` if there is a code.
+///
+/// ```
+/// use tidewire_handlers::HandlerError;
+///
+/// let error = HandlerError::new("the room is full").code("room_full").data(30);
+/// assert_eq!((error.message(), error.error_code()), ("the room is full", Some("room_full")));
+/// ```
+pub struct HandlerError(Box<Inner>);
+
+/// Boxed, so that the result of a handler is one pointer.
+struct Inner {
     message: Cow<'static, str>,
+    code: Option<Cow<'static, str>>,
+    data: Option<Value>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    is_internal: bool,
 }
 
 impl HandlerError {
@@ -25,33 +46,79 @@ impl HandlerError {
 
     /// Creates an error with a message that is sent to the peer.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), source: None }
+        Self(Box::new(Inner {
+            message: message.into(),
+            code: None,
+            data: None,
+            source: None,
+            is_internal: false,
+        }))
     }
 
     /// Creates an error from a value of any error type. The peer does not receive its text. Use
     /// `.map_err(HandlerError::internal)?` for types that `?` alone does not convert: `anyhow::Error`, boxed errors,
     /// strings.
     pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { message: Self::INTERNAL_MESSAGE.into(), source: Some(error.into()) }
+        Self(Box::new(Inner {
+            message: Self::INTERNAL_MESSAGE.into(),
+            code: None,
+            data: None,
+            source: Some(error.into()),
+            is_internal: true,
+        }))
+    }
+
+    /// Sets a code for the programs of peers, which should not compare messages: `"room_full"`, for instance.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.0.code = Some(code.into());
+        self
+    }
+
+    /// Sets data for the peer. It is any JSON value, for instance of `serde_json::json!`.
+    #[must_use]
+    pub fn data(mut self, data: impl Into<Value>) -> Self {
+        self.0.data = Some(data.into());
+        self
     }
 
     /// Sets the underlying error. It is not sent to the peer.
     #[must_use]
     pub fn with_source(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.source = Some(error.into());
+        self.0.source = Some(error.into());
         self
     }
 
     /// Returns the message that is sent to the peer.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
+    }
+
+    /// Returns the code that is sent to the peer.
+    #[must_use]
+    pub fn error_code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// Returns the data that are sent to the peer.
+    #[must_use]
+    pub fn error_data(&self) -> Option<&Value> {
+        self.0.data.as_ref()
     }
 
     /// Returns the underlying error. It is not sent to the peer.
     #[must_use]
     pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
-        self.source.as_deref()
+        self.0.source.as_deref()
+    }
+
+    /// Returns whether the peer does not learn what has failed: `?` has converted the error, and `map_errors` does not
+    /// know its type, or the handler has panicked. An error that is not internal has a message for the peer, and is often
+    /// the peer's own doing.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.0.is_internal
     }
 
     /// Creates the error of a handler that panicked with this payload. The payload is not sent to the peer.
@@ -62,28 +129,67 @@ impl HandlerError {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
-        Self { message: Self::INTERNAL_MESSAGE.into(), source: Some(format!("panicked: {text}").into()) }
+        Self::internal(format!("panicked: {text}"))
+    }
+
+    /// Returns what the peer learns as data of a refused request to connect, where a message has no code beside it.
+    #[must_use]
+    pub fn connect_error_data(&self) -> Option<Cow<'_, Value>> {
+        match (&self.0.code, &self.0.data) {
+            (None, data) => data.as_ref().map(Cow::Borrowed),
+            (Some(code), data) => {
+                let mut object = serde_json::Map::new();
+                object.insert("code".to_owned(), code.as_ref().into());
+                object.extend(data.clone().map(|data| ("data".to_owned(), data)));
+                Some(Cow::Owned(object.into()))
+            }
+        }
+    }
+
+    /// Sets the underlying error to that of `original`, if there is none.
+    pub(crate) fn with_source_of(mut self, original: Self) -> Self {
+        if self.0.source.is_none() {
+            self.0.source = original.0.source;
+        }
+        self
+    }
+
+    /// Returns the argument of the acknowledgement.
+    pub(crate) fn reply(&self) -> ErrorReply<'_> {
+        ErrorReply { error: self.message(), code: self.error_code(), data: self.error_data() }
     }
 }
 
 /// The argument of the acknowledgement of a handler that failed.
 #[derive(Serialize)]
 pub(crate) struct ErrorReply<'a> {
-    pub(crate) error: &'a str,
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+}
+
+impl ErrorReply<'_> {
+    /// The reply if the real error is not meant for the peer.
+    pub(crate) const INTERNAL: Self = Self { error: HandlerError::INTERNAL_MESSAGE, code: None, data: None };
 }
 
 // `HandlerError` does not implement `Error`. Otherwise this blanket `From` would conflict with `From<T> for T`.
 impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self { message: Self::INTERNAL_MESSAGE.into(), source: Some(Box::new(error)) }
+        Self::internal(error)
     }
 }
 
-/// Writes the message for the peer, then the underlying error with all its causes.
+/// Writes the message for the peer with its code, then the underlying error with all its causes.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.source {
+        f.write_str(&self.0.message)?;
+        if let Some(code) = &self.0.code {
+            write!(f, " ({code})")?;
+        }
+        match &self.0.source {
             Some(source) => write!(f, ": {}", ErrorChain(&**source)),
             None => Ok(()),
         }
@@ -92,7 +198,13 @@ impl fmt::Display for HandlerError {
 
 impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandlerError").field("message", &self.message).field("source", &self.source).finish()
+        let Inner { message, code, data, source, is_internal: _ } = &*self.0;
+        f.debug_struct("HandlerError")
+            .field("message", message)
+            .field("code", code)
+            .field("data", data)
+            .field("source", source)
+            .finish()
     }
 }
 

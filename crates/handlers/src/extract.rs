@@ -5,6 +5,7 @@ use socketio_proto::Arguments;
 
 use crate::context::{EventKind, HandlerContext, HandlerKind};
 use crate::error::HandlerError;
+use crate::state::{MissingState, StateMap};
 
 /// A type that a handler of kind `K` may have as a parameter.
 ///
@@ -12,9 +13,10 @@ use crate::error::HandlerError;
 /// requested an acknowledgement, it receives the error's message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of this handler",
-    note = "every handler accepts `State<S>`; event handlers also accept `Data<T>`, `RawArguments`, `Ack<T>` and `EventName`",
-    note = "the crate that calls the handler adds its own extractors, for instance its socket: see its documentation",
-    note = "the `T` of `Data<T>` must implement `serde::de::DeserializeOwned` (`#[derive(Deserialize)]`, no borrowed fields)"
+    label = "a parameter of this handler is not an extractor",
+    note = "every handler accepts `State<S>`; event handlers also accept `Data<T>`, `RawArguments`, `Ack<T>` and `EventName`; each side adds its own, for instance its `Socket`",
+    note = "an extractor is taken by value: `Socket`, not `&Socket`",
+    note = "the extractors of axum have the same names and are other types: import `State` and `Extension` from this library"
 )]
 pub trait Extract<K: HandlerKind>: Sized {
     /// Extracts the value from the context of a handler call.
@@ -22,6 +24,17 @@ pub trait Extract<K: HandlerKind>: Sized {
     /// # Errors
     /// Returns an error if the value is missing or invalid.
     fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError>;
+
+    /// Checks whether the program has provided the state that the value is taken from. It is called when a handler is
+    /// registered, so a program learns at its start what is missing. The default checks nothing; an extractor that calls
+    /// [`State::extract`](crate::State) calls `State::check_state` too.
+    ///
+    /// # Errors
+    /// Returns an error that names the state that is missing.
+    fn check_state(states: &StateMap) -> Result<(), MissingState> {
+        let _ = states;
+        Ok(())
+    }
 
     /// Undoes [`extract`](Self::extract), because another parameter of the same handler could not be extracted.
     #[doc(hidden)]

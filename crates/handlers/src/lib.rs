@@ -79,6 +79,7 @@ mod ack;
 mod context;
 mod encoder;
 mod error;
+mod error_map;
 mod event_table;
 mod extract;
 mod handler;
@@ -94,9 +95,10 @@ pub use ack::{Ack, AckSender, Acknowledge};
 pub use context::{BeforeEvent, EventKind, HandlerContext, HandlerKind, OnEvent};
 pub use encoder::{with_converted, with_encoder};
 pub use error::HandlerError;
+pub use error_map::ErrorMap;
 pub use event_table::{EventHandler, EventRegistry, EventTable, Registration};
 pub use extract::{Data, EventName, Extract, RawArguments};
-pub use handler::{ErasedHandler, Handler, erase_handler};
+pub use handler::{ErasedHandler, Extractors, Handler, HandlerFn, HandlerFuture, erase_handler};
 pub use maybe_send::{BoxFuture, MaybeSend};
 pub use middleware::{
     EventMiddleware, IntoEventMiddlewareResult, ObservedEvent, ReceivedEvent, decode_event, event_middleware,
@@ -105,4 +107,4 @@ pub use queue::{EventQueue, EventQueueSize};
 pub use reply::{IntoHandlerResult, IntoReply, Reply};
 pub use side::{HandlerEnv, Side};
 pub use spawn::{FirstPoll, Spawn, start_handler};
-pub use state::{State, StateMap};
+pub use state::{MissingState, State, StateMap};

@@ -184,12 +184,14 @@ impl IntoEventMiddlewareResult for ReceivedEvent {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Into<HandlerError> + MaybeSend> IntoEventMiddlewareResult for Result<(), E> {
     fn into_event_middleware_result(self) -> Result<Option<ReceivedEvent>, HandlerError> {
         self.map(|()| None).map_err(Into::into)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Into<HandlerError> + MaybeSend> IntoEventMiddlewareResult for Result<ReceivedEvent, E> {
     fn into_event_middleware_result(self) -> Result<Option<ReceivedEvent>, HandlerError> {
         self.map(Some).map_err(Into::into)

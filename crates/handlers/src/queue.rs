@@ -369,9 +369,10 @@ impl<S: Side> EventQueue<S> {
                 self.current = Some(Running::Handler(RunningHandler { task, event: name.into(), started }));
             }
             FirstPoll::Failed(error) => {
-                if let Some(ack_sender) = context.take_ack_sender() {
-                    ack_sender.send_handler_error(&error);
-                }
+                let error = match context.take_ack_sender() {
+                    Some(ack_sender) => ack_sender.send_handler_error(error),
+                    None => error,
+                };
                 finish(Err(error), name, started, env);
             }
         }
@@ -399,9 +400,10 @@ impl<S: Side> RunningHandler<S> {
 
 /// Ends an event that a middleware has refused: the peer gets the error if it requested an acknowledgement.
 fn refuse<E: HandlerEnv>(event: &Event<'_>, ack: Option<u64>, error: HandlerError, env: &E) {
-    if let Some(id) = ack {
-        AckSender::new(Arc::clone(env.socket()), id).send_handler_error(&error);
-    }
+    let error = match ack {
+        Some(id) => AckSender::new(Arc::clone(env.socket()), id).send_handler_error(error),
+        None => error,
+    };
     report_error(Err(error), event.name(), env);
 }
 
@@ -415,7 +417,9 @@ fn finish(result: Result<(), HandlerError>, event: &str, started: Option<Time>, 
 
 fn report_error(result: Result<(), HandlerError>, event: &str, env: &impl HandlerEnv) {
     if let Err(error) = result {
-        Arc::clone(env.socket()).report_error(&error, Some(event));
+        let socket = Arc::clone(env.socket());
+        let error = socket.map_error(error);
+        socket.report_error(&error, Some(event));
     }
 }
 

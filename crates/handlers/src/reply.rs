@@ -8,7 +8,10 @@ use crate::maybe_send::MaybeSend;
 
 /// The values of an acknowledgement, as the return value of an event handler. A tuple is a list of values; any other
 /// type is one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// It is serialized as the value that it contains, so `Ok(Reply(value))` and `Ok(value)` send the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Reply<T>(pub T);
 
 /// A type that an event handler may return.
@@ -17,7 +20,9 @@ pub struct Reply<T>(pub T);
 /// value. Wrap values in [`Reply`].
 #[diagnostic::on_unimplemented(
     message = "an event handler cannot return `{Self}`",
-    note = "return `()`, `Reply(value)`, or `Result<T, E>` with `T: Serialize` and `E: Into<HandlerError>`"
+    note = "return `()`, `Reply(value)`, or `Result<T, E>`",
+    note = "the value must implement `serde::Serialize`: `#[derive(Serialize)]`",
+    note = "the error must implement `std::error::Error + Send + Sync + 'static`, or be a `HandlerError`; for a text that the peer may read, `HandlerError::new(text)`; for other types, `.map_err(HandlerError::internal)`"
 )]
 pub trait IntoReply: MaybeSend {
     /// Sends the acknowledgement if the peer requested one.
@@ -37,16 +42,17 @@ impl<T: Serialize + MaybeSend> IntoReply for Reply<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + MaybeSend, E: Into<HandlerError> + MaybeSend> IntoReply for Result<T, E> {
     fn send_reply<A: Acknowledge>(self, ack_sender: Option<AckSender<A>>) -> Result<(), HandlerError> {
         match self {
             Ok(value) => ack_sender.map_or(Ok(()), |ack_sender| ack_sender.send(&value)),
             Err(error) => {
                 let error = error.into();
-                if let Some(ack_sender) = ack_sender {
-                    ack_sender.send_handler_error(&error);
-                }
-                Err(error)
+                Err(match ack_sender {
+                    Some(ack_sender) => ack_sender.send_handler_error(error),
+                    None => error,
+                })
             }
         }
     }
@@ -55,7 +61,8 @@ impl<T: Serialize + MaybeSend, E: Into<HandlerError> + MaybeSend> IntoReply for 
 /// A type that a handler without an event may return, for instance an `on_connection` handler.
 #[diagnostic::on_unimplemented(
     message = "this handler cannot return `{Self}`",
-    note = "a handler without an event returns `()` or `Result<(), E>` with `E: Into<HandlerError>`"
+    note = "a handler without an event returns `()` or `Result<(), E>`",
+    note = "the error must implement `std::error::Error + Send + Sync + 'static`, or be a `HandlerError`; for other types, `.map_err(HandlerError::internal)`"
 )]
 pub trait IntoHandlerResult: MaybeSend {
     #[doc(hidden)]
@@ -68,6 +75,7 @@ impl IntoHandlerResult for () {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Into<HandlerError> + MaybeSend> IntoHandlerResult for Result<(), E> {
     fn into_handler_result(self) -> Result<(), HandlerError> {
         self.map_err(Into::into)

@@ -32,14 +32,43 @@ impl<S> Deref for State<S> {
 
 impl<K: HandlerKind, S: Send + Sync + 'static> Extract<K> for State<S> {
     fn extract(context: &mut HandlerContext<'_, K::Side>) -> Result<Self, HandlerError> {
-        context.env().states().get().map(Self).ok_or_else(|| {
-            let name = std::any::type_name::<S>();
-            HandlerError::internal(format!(
-                "no state of type `{name}`: pass a value to `.state(..)` on the builder"
-            ))
-        })
+        let states = context.env().states();
+        states.get().map(Self).ok_or_else(|| HandlerError::internal(states.missing::<S>()))
+    }
+
+    fn check_state(states: &StateMap) -> Result<(), MissingState> {
+        if states.contains::<S>() { Ok(()) } else { Err(states.missing::<S>()) }
     }
 }
+
+/// The error of a handler that takes a [`State`] for which the builder has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingState {
+    type_name: &'static str,
+    /// Whether the builder has an `Arc` of the type.
+    is_in_arc: bool,
+}
+
+impl MissingState {
+    /// Returns the name of the type that is missing.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+}
+
+impl fmt::Display for MissingState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.type_name;
+        write!(f, "no state of type `{name}`: ")?;
+        if self.is_in_arc {
+            return f.write_str("the builder has an `Arc` of it; pass the value itself to `.state(..)`");
+        }
+        f.write_str("pass a value to `.state(..)` on the builder")
+    }
+}
+
+impl std::error::Error for MissingState {}
 
 /// The values for the extractor [`State`], one per type.
 #[derive(Default)]
@@ -49,6 +78,14 @@ impl StateMap {
     /// Adds a value. It replaces the earlier value of the same type.
     pub fn insert<S: Send + Sync + 'static>(&mut self, state: S) {
         self.0.insert(TypeId::of::<S>(), Arc::new(state));
+    }
+
+    fn contains<S: Send + Sync + 'static>(&self) -> bool {
+        self.0.contains_key(&TypeId::of::<S>())
+    }
+
+    fn missing<S: Send + Sync + 'static>(&self) -> MissingState {
+        MissingState { type_name: std::any::type_name::<S>(), is_in_arc: self.contains::<Arc<S>>() }
     }
 
     /// Returns the value of this type.

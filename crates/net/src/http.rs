@@ -24,7 +24,7 @@ pub use hyper::body::Incoming;
 pub use limits::HttpLimits;
 pub use listener::{HttpService, Listener};
 pub use listener_settings::ListenerSettings;
-pub use peer::{PeerAddress, ReceivedOverTls};
+pub use peer::{PeerAddress, ReceivedOverTls, original_uri};
 #[cfg(all(test, feature = "tls"))]
 pub(crate) use server_stream::ServerStream;
 pub use upgrade::{PendingUpgrade, Upgraded, finish_upgrade, is_websocket_request, verify_handshake};

@@ -22,6 +22,7 @@ mod log_rate_limit;
 mod memory_budget;
 pub mod metrics;
 mod tls;
+mod unlogged;
 
 pub use self::address::{
     AddressLimitError, AddressLimiter, AddressLimits, AddressPermit, ClientAddress, ClientNetwork,
@@ -32,7 +33,8 @@ pub use self::connection_span::{ConnectionSpan, address_for_span};
 pub use self::http::{
     DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, HttpService,
     Incoming, InvalidProxy, Listener, ListenerSettings, PeerAddress, PendingUpgrade, Proxy, ProxyError,
-    ReceivedOverTls, Target, Upgraded, exchange, finish_upgrade, is_websocket_request, verify_handshake,
+    ReceivedOverTls, Target, Upgraded, exchange, finish_upgrade, is_websocket_request, original_uri,
+    verify_handshake,
 };
 pub use self::io::{
     BoxedIo, DeadlineTimer, Frame, LatestKey, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox,
@@ -48,4 +50,5 @@ pub use tls::TlsError;
 pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
+pub use unlogged::print_if_unlogged;
 pub use ws_proto::ErrorChain;

@@ -258,19 +258,12 @@ impl Connection {
                 metrics::count(Series::SocketsRefusedByNamespace);
                 let namespace = request.namespace();
                 with_encoder(|encoder| {
-                    match encode::connect_error(encoder, namespace, &error.message, None::<&()>) {
+                    match encode::connect_error(encoder, namespace, error.message(), None::<&()>) {
                         Ok(message) => Outgoing::new(session, server.parser()).send_or_log(message),
                         Err(error) => tracing::error!(%error, "cannot encode a connect error"),
                     }
                 });
-                let (handshake, error) = (client.handshake(), &error);
-                let socket = None;
-                server.observers().notify(|| Observation::SocketRefused {
-                    namespace,
-                    handshake,
-                    socket,
-                    error,
-                });
+                server.report_refused(namespace, client.handshake(), None, &error);
             }
         }
     }
@@ -285,14 +278,14 @@ impl Connection {
     ) -> Result<SocketDriver, ConnectError> {
         if request.socket_count() >= server.limits().max_sockets {
             metrics::count(Series::MaxSockets);
-            return Err(TOO_MANY_SOCKETS.into());
+            return Err(ConnectError::new(TOO_MANY_SOCKETS));
         }
         let namespaces = server.namespaces();
         let name = request.namespace();
         let new_socket = |namespace| {
             let id = match request.protocol() {
                 Protocol::V4 => SocketId::of_session(name, session.id()),
-                Protocol::V5 => server.new_socket_id().ok_or(INVALID_NAMESPACE)?,
+                Protocol::V5 => server.new_socket_id().ok_or_else(|| ConnectError::new(INVALID_NAMESPACE))?,
             };
             let auth = request.auth().clone().into_owned();
             Ok::<_, ConnectError>(Socket::new(id, namespace, session.clone(), Arc::clone(client), auth))

@@ -3,19 +3,14 @@
 mod extract;
 mod side;
 
-use std::borrow::Cow;
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 use handlers::{ErasedHandler, EventMiddleware, EventTable, HandlerError, ObservedEvent};
-use net::LogRateLimit;
 use rustc_hash::FxHashMap;
-use serde_json::Value;
 use socketio_proto::server::DisconnectReason;
 
 use crate::namespace::ServerSideHandler;
-use crate::socket::{DataError, Socket};
+use crate::socket::Socket;
 
 pub use extract::{Auth, DroppedEvents, Extension};
 pub use side::{BeforeEvent, Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
@@ -56,7 +51,8 @@ impl NamespaceHandlers {
 /// A type that a middleware may return. `()` accepts every client.
 #[diagnostic::on_unimplemented(
     message = "a middleware cannot return `{Self}`",
-    note = "a middleware returns `()` or `Result<(), E>` with `E: Into<ConnectError>`"
+    note = "a middleware returns `()` or `Result<(), E>` with `E: Into<HandlerError>`",
+    note = "for a text that the client may read, return `Err(ConnectError::new(text))`"
 )]
 pub trait IntoMiddlewareResult: Send {
     #[doc(hidden)]
@@ -69,58 +65,28 @@ impl IntoMiddlewareResult for () {
     }
 }
 
-impl<E: Into<ConnectError> + Send> IntoMiddlewareResult for Result<(), E> {
+#[diagnostic::do_not_recommend]
+impl<E: Into<HandlerError> + Send> IntoMiddlewareResult for Result<(), E> {
     fn into_middleware_result(self) -> Result<(), ConnectError> {
         self.map_err(Into::into)
     }
 }
 
-/// The reason why a middleware rejects a client. The client's `connect_error` event receives the message and the data.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ConnectError {
-    pub(crate) message: Cow<'static, str>,
-    pub(crate) data: Option<Value>,
-}
-
-impl ConnectError {
-    /// Creates an error with a message for the client (`err.message`).
-    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), data: None }
-    }
-
-    /// Sets additional data for the client (`err.data`).
-    #[must_use]
-    pub fn data(mut self, data: impl Into<Value>) -> Self {
-        self.data = Some(data.into());
-        self
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl Error for ConnectError {}
-
-impl From<&'static str> for ConnectError {
-    fn from(message: &'static str) -> Self {
-        Self::new(message)
-    }
-}
-
-impl From<String> for ConnectError {
-    fn from(message: String) -> Self {
-        Self::new(message)
-    }
-}
-
-/// The client receives `handler failed`, because the error is one of the program. The error is logged.
-impl From<DataError> for ConnectError {
-    fn from(error: DataError) -> Self {
-        static LOG: LogRateLimit = LogRateLimit::new();
-        LOG.try_log(|suppressed| tracing::error!(%error, suppressed, "rejected a client"));
-        Self::new("handler failed")
-    }
-}
+/// The reason why a middleware rejects a client. It is the same type as the error of a handler: `?` converts errors of
+/// any type into it, whose texts the client does not receive, and [`Builder::map_errors`](crate::Builder::map_errors)
+/// applies.
+///
+/// The `connect_error` event of the client has the message (`err.message`) and the data (`err.data`).
+///
+/// ```
+/// use tidewire_server::{Auth, ConnectError, Server};
+///
+/// let io = Server::new();
+/// io.middleware(async |Auth(token): Auth<serde_json::Value>| {
+///     if token["token"] != "secret" {
+///         return Err(ConnectError::new("not authorized").data(serde_json::json!({ "retry": false })));
+///     }
+///     Ok(())
+/// });
+/// ```
+pub type ConnectError = HandlerError;

@@ -88,8 +88,9 @@ pub use handler::{
     OnDisconnect, OnEvent, Registration, ServerSide,
 };
 pub use handlers::{
-    Ack, Data, EventKind, EventName, Extract, Handler, HandlerError, HandlerKind, IntoEventMiddlewareResult,
-    IntoHandlerResult, IntoReply, ObservedEvent, RawArguments, ReceivedEvent, Reply, State,
+    Ack, Data, EventKind, EventName, Extract, Extractors, Handler, HandlerError, HandlerFn, HandlerFuture,
+    HandlerKind, IntoEventMiddlewareResult, IntoHandlerResult, IntoReply, MissingState, ObservedEvent,
+    RawArguments, ReceivedEvent, Reply, State, StateMap,
 };
 pub use limits::Limits;
 pub use namespace::{

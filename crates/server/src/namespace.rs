@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
 
 use adapter::{Adapter, AdapterFactory, Host, KeptForRecovery, Recovery, RoomChange, SocketId};
 use handlers::{
-    EventHandler, EventRegistry, EventTable, Handler, HandlerError, IntoEventMiddlewareResult,
+    EventHandler, EventRegistry, EventTable, Handler, HandlerError, HandlerKind, IntoEventMiddlewareResult,
     IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
 };
 use net::metrics::SocketCount;
@@ -137,11 +137,16 @@ impl Namespace {
     ///
     /// If the handler returns an error or panics, the error hook is called, and the socket is disconnected from the
     /// namespace, as by [`Socket::disconnect`]: the client does not reconnect automatically. Then `on_disconnect` runs.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_connection<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
         H::Output: IntoHandlerResult,
     {
+        self.check_state::<OnConnection, M, H>(&"`on_connection`");
         let handler = erase_handler::<OnConnection, _, _, _>(handler, IntoHandlerResult::into_handler_result);
         self.update_handlers(|handlers| handlers.connection.replace(handler));
     }
@@ -149,21 +154,31 @@ impl Namespace {
     /// Registers a handler for `event`. The events of a socket are handled one after another, in the order in which
     /// they arrive, unless the returned [`Registration`] changes that. A second handler for the same event replaces the
     /// first.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on<M, H>(&self, event: impl Into<String>, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
         let event = event.into().into_boxed_str();
+        self.check_state::<OnEvent, M, H>(&format_args!("the handler of `{event}`"));
         Registration::register(self, Some(event), EventHandler::new(handler))
     }
 
     /// Registers a handler for all events without their own handler. By default such events are ignored, as in Node.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_fallback<M, H>(&self, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
+        self.check_state::<OnEvent, M, H>(&"`on_fallback`");
         Registration::register(self, None, EventHandler::new(handler))
     }
 
@@ -176,11 +191,16 @@ impl Namespace {
 
     /// Registers the handler that is called when a socket was disconnected and its last handler has finished. It is
     /// called once for every socket that had connected to the namespace.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_disconnect<M, H>(&self, handler: H)
     where
         H: Handler<OnDisconnect, M>,
         H::Output: IntoHandlerResult,
     {
+        self.check_state::<OnDisconnect, M, H>(&"`on_disconnect`");
         let handler = erase_handler::<OnDisconnect, _, _, _>(handler, IntoHandlerResult::into_handler_result);
         self.update_handlers(|handlers| handlers.disconnect.replace(handler));
     }
@@ -213,11 +233,16 @@ impl Namespace {
     ///
     /// While a middleware waits, later events of the socket wait, as they do behind a handler. This applies even if the
     /// handler of the event is [`concurrent`](Registration::concurrent).
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn event_middleware<M, H>(&self, handler: H)
     where
         H: Handler<BeforeEvent, M>,
         H::Output: IntoEventMiddlewareResult,
     {
+        self.check_state::<BeforeEvent, M, H>(&"a middleware of events");
         let middleware = handlers::event_middleware(handler);
         self.update_handlers(|handlers| handlers.event_middleware.push(middleware));
     }
@@ -249,11 +274,16 @@ impl Namespace {
     ///
     /// A middleware accepts the client with `()` or `Ok(())`, and rejects it with an `Err` (see
     /// [`ConnectError`](crate::ConnectError)). The socket is not connected yet, so emits to it are dropped.
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn middleware<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
         H::Output: IntoMiddlewareResult,
     {
+        self.check_state::<OnConnection, M, H>(&"a middleware");
         let handler =
             erase_handler::<OnConnection, _, _, _>(handler, IntoMiddlewareResult::into_middleware_result);
         self.update_handlers(|handlers| handlers.middleware.push(handler));
@@ -437,6 +467,19 @@ impl Namespace {
 
     pub(crate) fn next_ack_id(&self) -> u64 {
         self.0.next_ack_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Checks whether the program has provided the state that a handler takes.
+    #[track_caller]
+    fn check_state<K: HandlerKind, M, H: Handler<K, M>>(&self, handler: &dyn fmt::Display) {
+        if let Err(missing) = H::check_state(self.0.shared.states()) {
+            panic!("{handler} in namespace `{}` cannot be called: {missing}", self.name());
+        }
+    }
+
+    /// Returns the error that the client learns of.
+    pub(crate) fn map_error(&self, error: HandlerError) -> HandlerError {
+        self.0.shared.errors.apply(error)
     }
 
     /// Reports an error to the error hook. `event` is the name of the event, if the error belongs to one.

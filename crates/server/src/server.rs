@@ -18,6 +18,7 @@ use net::ListenerSettings;
 use socketio_proto::Parser;
 
 use crate::connection::{Connection, Handshake, KeepExtension};
+use crate::handler::ConnectError;
 use crate::limits::Limits;
 use crate::namespace::{Admits, IntoAllowed, Namespace, NamespaceRequest, ParentNamespace};
 use crate::observer::Observers;
@@ -211,6 +212,16 @@ impl Server {
 
     pub(crate) fn states(&self) -> &StateMap {
         &self.application().shared.states
+    }
+
+    pub(crate) fn report_refused(
+        &self,
+        namespace: &str,
+        handshake: &Handshake,
+        socket: Option<&Socket>,
+        error: &ConnectError,
+    ) {
+        self.application().shared.report_refused(namespace, handshake, socket, error);
     }
 
     pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {

@@ -4,6 +4,7 @@ mod connections;
 #[cfg(feature = "axum")]
 mod extract;
 mod handler;
+mod refusals;
 mod upgrade;
 
 use std::convert::Infallible;
@@ -19,7 +20,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use net::metrics::{self, Series};
 use net::{
     AddressLimitError, AddressLimiter, AddressLimits, ClosePace, HttpLimits, Listener, ListenerSettings,
-    MemoryBudget, TrustedProxies,
+    MemoryBudget, TrustedProxies, print_if_unlogged,
 };
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::time::{Instant, timeout_at};
@@ -33,6 +34,8 @@ pub use upgrade::{Upgrade, upgrade};
 
 use crate::limits::Limits;
 use connections::Connections;
+use refusals::{RefusalLogs, log_refusal, peer_address};
+use upgrade::verify_upgrade;
 
 /// The default of [`ServerBuilder::max_connections`].
 const MAX_CONNECTIONS: usize = 1_000_000;
@@ -116,6 +119,7 @@ impl Server {
                 close_pace: ClosePace::default(),
                 trusted_proxies: TrustedProxies::default(),
                 address_limiter: AddressLimiter::new(AddressLimits::default()),
+                refusal_logs: RefusalLogs::new(),
             },
             listener: ListenerSettings::default(),
         }
@@ -350,6 +354,7 @@ struct Settings {
     close_pace: ClosePace,
     trusted_proxies: TrustedProxies,
     address_limiter: AddressLimiter,
+    refusal_logs: RefusalLogs,
 }
 
 type AllowRequest = dyn Fn(&Parts) -> Result<(), String> + Send + Sync;
@@ -366,18 +371,25 @@ impl Settings {
     where
         H: Handler<M>,
     {
-        self.accept(request, handler, connections).unwrap_or_else(|refused| match refused {
-            Rejection::Handshake(error) => error.response(),
-            Rejection::Forbidden(words) => rejection_response(StatusCode::FORBIDDEN, words),
-            Rejection::AddressLimit(error) => {
-                let mut response = error.response();
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                response
-            }
-            Rejection::TooManyConnections => {
-                rejection_response(StatusCode::SERVICE_UNAVAILABLE, "too many connections".to_owned())
-            }
+        let peer = peer_address(request.extensions());
+        self.accept(request, handler, connections).unwrap_or_else(|refused| {
+            self.log(&refused, peer);
+            refused.response()
         })
+    }
+
+    fn log(&self, refused: &Rejection, peer: Option<SocketAddr>) {
+        let logs = &self.refusal_logs;
+        match refused {
+            Rejection::Handshake(error) => log_refusal(logs.of(error), peer, error),
+            Rejection::Forbidden(words) => log_refusal(&logs.forbidden, peer, words),
+            Rejection::TooManyConnections => {
+                log_refusal(&logs.too_many_connections, peer, &TOO_MANY_CONNECTIONS);
+            }
+            Rejection::AddressLimit(error) => logs.address.try_log(|suppressed| {
+                print_if_unlogged(format_args!("refused a WebSocket handshake: {error}"), suppressed);
+            }),
+        }
     }
 
     fn accept<B, H, M>(
@@ -389,9 +401,9 @@ impl Settings {
     where
         H: Handler<M>,
     {
-        let mut upgrade = upgrade(&mut request)?.limits(self.limits).memory_budget(&self.budget);
+        let mut upgrade = verify_upgrade(&mut request)?.limits(self.limits).memory_budget(&self.budget);
         if let Some(origins) = &self.origins {
-            upgrade = upgrade.allow_origins(origins)?;
+            upgrade.verify_origin(origins)?;
         }
         let mut request = request.into_parts().0;
         self.trusted_proxies.insert_client_address(&mut request);
@@ -429,6 +441,25 @@ enum Rejection {
     Forbidden(String),
     AddressLimit(AddressLimitError),
     TooManyConnections,
+}
+
+const TOO_MANY_CONNECTIONS: &str = "too many connections";
+
+impl Rejection {
+    fn response(self) -> Response<String> {
+        match self {
+            Self::Handshake(error) => error.response(),
+            Self::Forbidden(words) => rejection_response(StatusCode::FORBIDDEN, words),
+            Self::AddressLimit(error) => {
+                let mut response = error.response();
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
+            Self::TooManyConnections => {
+                rejection_response(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY_CONNECTIONS.to_owned())
+            }
+        }
+    }
 }
 
 impl From<HandshakeError> for Rejection {

@@ -13,6 +13,7 @@ mod loopback;
 mod memory_budget;
 mod messages;
 mod pings;
+mod refusal_log;
 mod rfc6455;
 mod rfc8441;
 mod send_sync;

@@ -20,5 +20,7 @@ document!(from_node, "from-node.md");
 document!(guide, "guide.md");
 document!(home_page, "home-page.md");
 document!(limits, "limits.md");
+document!(metrics, "metrics.md");
 document!(readme, "README.md");
+document!(recipes, "recipes.md");
 document!(websocket, "websocket.md");

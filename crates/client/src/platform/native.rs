@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use handlers::{BoxFuture, HandlerError, Spawn};
-pub(crate) use net::{DeadlineTimer as Timer, LogRateLimit as ErrorLogLimit, now};
+pub(crate) use net::{DeadlineTimer as Timer, LogRateLimit as ErrorLogLimit, now, print_if_unlogged};
 use tokio::task::JoinHandle;
 
 /// Returns 64 random bits. They spread the attempts of many clients over time and are not secret.

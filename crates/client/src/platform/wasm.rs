@@ -92,6 +92,9 @@ impl ErrorLogLimit {
     }
 }
 
+/// A page has no standard error.
+pub(crate) fn print_if_unlogged(_: fmt::Arguments<'_>, _: Option<u64>) {}
+
 /// Spawns handlers on the event loop.
 #[derive(Debug)]
 pub enum SpawnTask {}

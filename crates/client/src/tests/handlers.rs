@@ -1,5 +1,7 @@
 //! Handlers, observers and streams.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::*;
 use crate::{Data, DisconnectReason, DroppedEvents, EventName, Limits, State};
 use engineio_proto::CloseReason;
@@ -231,6 +233,44 @@ async fn state_is_shared_by_all_handlers() {
     within(socket.connected()).await.unwrap();
     network.send(r#"2["x",1]"#);
     assert_eq!(log.wait(1).await, ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_without_its_state_is_refused_where_the_program_connects_or_registers_it() {
+    fn refused(register: impl FnOnce()) -> String {
+        let panic = catch_unwind(AssertUnwindSafe(register)).expect_err("the handler is refused");
+        panic.downcast_ref::<String>().expect("a message").clone()
+    }
+    let (_network, builder) = client();
+    // The state may follow the handler.
+    let socket = builder.on("x", async |_: State<Log>| {}).state(Log::default()).connect();
+    let (_other, builder) = client();
+    let builder = builder.on("x", async |_: State<Log>| {});
+    let reason = "cannot be called: no state of type `";
+    for (handler, message) in [
+        ("the handler of `x` in namespace `/`", refused(|| drop(builder.connect()))),
+        ("the handler of `y` in namespace `/`", refused(|| drop(socket.on("y", async |_: State<u8>| {})))),
+        ("`on_connect` in namespace `/admin`", {
+            let admin = socket.client().namespace("/admin").on_connect(async |_: State<u8>| {});
+            refused(|| drop(admin.connect()))
+        }),
+    ] {
+        assert!(message.starts_with(handler) && message.contains(reason), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_learns_of_an_error_is_the_choice_of_the_program() {
+    let (network, builder) = client();
+    let socket = builder
+        .map_errors(|_: &std::num::ParseIntError| crate::HandlerError::new("no number").code("number"))
+        .on("parse", async |Data(text): Data<String>| text.parse::<u8>())
+        .connect();
+    within(socket.connected()).await.unwrap();
+    network.send(r#"27["parse","seven"]"#);
+    settle().await;
+    let sent = network.take_received();
+    assert_eq!(sent.last().unwrap(), r#"37[{"error":"no number","code":"number"}]"#);
 }
 
 #[tokio::test(start_paused = true)]

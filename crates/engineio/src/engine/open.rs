@@ -18,7 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Engine;
-use super::response::{rejection_response, text_response};
+use super::response::rejection_response;
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
 use crate::driver::{Driver, MovableDriver};
@@ -87,15 +87,6 @@ impl<A: Application> Engine<A> {
         admitted.map_err(SessionRefusal::AddressLimit)
     }
 
-    /// Returns the response to a client that gets no session, and tells the application.
-    pub(super) fn refuse_session(&self, refusal: SessionRefusal, request: &Parts) -> Response<Full<Bytes>> {
-        metrics::count(refused_series(refusal));
-        if let Some(hook) = &self.0.options.on_session_refused {
-            hook.call(refusal, request);
-        }
-        text_response(refusal.status(), format!("{refusal}\n"), refusal.retry_after())
-    }
-
     /// Returns the permit for a check that waits. Returns an error if too many checks wait already, or if no session
     /// could open now: a check would then only be work for the service that it asks.
     pub(super) fn admit_check(&self) -> Result<OwnedSemaphorePermit, SessionRefusal> {
@@ -140,7 +131,7 @@ impl<A: Application> Engine<A> {
         match allowed.and(requested) {
             Ok(requested) => self.open(requested, parts, upgrade, address),
             Err(error) => {
-                self.0.options.call_on_connection_error(&error, &parts);
+                self.report_refused_request(&error, Some(&parts));
                 OpenResponse::Response(rejection_response(&error, upgrade.is_some()))
             }
         }
@@ -280,19 +271,6 @@ impl<A: Application> Engine<A> {
                 response
             }
         }
-    }
-}
-
-fn refused_series(refusal: SessionRefusal) -> Series {
-    match refusal {
-        SessionRefusal::HeadTooLong => Series::EngineHeadTooLong,
-        SessionRefusal::TooManySessions => Series::EngineMaxSessions,
-        SessionRefusal::HeadMemory | SessionRefusal::HeadMemoryOfAddress => Series::EngineHeadMemory,
-        SessionRefusal::AddressLimit(_) => Series::EngineAddressLimit,
-        SessionRefusal::Closing => Series::EngineClosing,
-        SessionRefusal::NoRandomBytes => Series::EngineNoRandomBytes,
-        SessionRefusal::TooManyChecks { .. } => Series::EngineTooManyChecks,
-        SessionRefusal::CheckTimedOut => Series::EngineCheckTimedOut,
     }
 }
 

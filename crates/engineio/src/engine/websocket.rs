@@ -72,7 +72,7 @@ impl<A: Application> Engine<A> {
 
     pub(super) fn refuse_handshake(&self, error: &HandshakeError, request: &Parts) -> Response<Full<Bytes>> {
         let reported = ConnectionError::TransportHandshakeError { error: error.to_string() };
-        self.0.options.call_on_connection_error(&reported, request);
+        self.report_refused_request(&reported, Some(request));
         error.response().map(|body| Full::new(Bytes::from(body)))
     }
 

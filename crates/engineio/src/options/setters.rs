@@ -331,7 +331,8 @@ macro_rules! engine_setters {
 
         /// Sets a function that is called for every request that the engine refuses, with the code and the context of
         /// Node's event `connection_error`. It must not block. A peer can cause any number of calls, so a function that
-        /// writes a log must limit its lines.
+        /// writes a log must limit its lines. The server itself logs each refusal at level `warn`, at most ten at once and
+        /// then one per second for each code.
         ///
         /// ```
         #[doc = concat!("use ", $server_path, ";")]

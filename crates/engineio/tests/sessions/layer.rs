@@ -46,7 +46,12 @@ async fn as_a_layer_it_serves_polling_websocket_and_the_move_between_them() {
 #[tokio::test]
 async fn as_a_service_it_answers_404_to_everything_else() {
     let server = Server::start(Options::default()).await;
-    server.send(&plain_get("/hello")).await.response().await.expect(404, "Not found\n");
+    server
+        .send(&plain_get("/hello"))
+        .await
+        .response()
+        .await
+        .expect(404, "Not found: this service handles /engine.io/\n");
 }
 
 #[tokio::test]

@@ -74,9 +74,7 @@ impl AddressLimiter {
     ) -> Result<Option<AddressPermit>, AddressLimitError> {
         let Some(address) = request.extensions.get::<ClientAddress>() else { return Ok(None) };
         // A proxy uses one connection for many clients. One of them must not lock out the others.
-        let is_direct = request
-            .extensions
-            .get::<PeerAddress>()
+        let is_direct = PeerAddress::of(&request.extensions)
             .is_some_and(|peer| peer.0.ip().to_canonical() == address.ip());
         let connection = request.extensions.get::<ConnectionSessions>().filter(|_| is_direct);
         self.admit_client(*address, connection, authenticates)

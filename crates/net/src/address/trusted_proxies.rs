@@ -98,7 +98,7 @@ impl TrustedProxies {
         if let Some(address) = request.extensions.get::<ClientAddress>() {
             return Some(*address);
         }
-        let peer = request.extensions.get::<PeerAddress>()?.0.ip().to_canonical();
+        let peer = PeerAddress::of(&request.extensions)?.0.ip().to_canonical();
         // A client in a trusted network can write any header, and a proxy of TCP connections passes it on. Only a program
         // that chooses a header has a proxy of HTTP requests in front of that one.
         let is_client = self.header.is_none() && request.extensions.get::<InProxyHeader>().is_some();

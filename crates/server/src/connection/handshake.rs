@@ -42,11 +42,7 @@ pub(crate) fn keep_extension<T: Clone + Send + Sync + 'static>(
 }
 
 impl Handshake {
-    pub(crate) fn new<'a>(
-        request: &'a http::request::Parts,
-        issued: SystemTime,
-        keep: &[KeepExtension],
-    ) -> Self {
+    pub(crate) fn new(request: &http::request::Parts, issued: SystemTime, keep: &[KeepExtension]) -> Self {
         let url = request.uri.path_and_query().map_or("", |url| url.as_str());
         let headers = || request.headers.iter().map(|(name, value)| (name.as_str(), text(value)));
         let head = RequestHead::new(url, headers);
@@ -98,7 +94,9 @@ impl Handshake {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns the address of the client, if the HTTP server provides it (the server's own listener does). If the client
+    /// Returns the address of the client, if the HTTP server provides it. The server's own listener does. `axum::serve`
+    /// does with `into_make_service_with_connect_info::<SocketAddr>()`, if the feature `axum` is on. Another server adds
+    /// the extension [`PeerAddress`](net::PeerAddress) to its requests. If the client
     /// connects through one of the [trusted proxies](crate::Builder::trusted_proxies), this is the address that the
     /// proxy reports. If it connects through any other proxy, this is the address of the proxy.
     #[must_use]

@@ -364,7 +364,7 @@ impl SocketDriver {
         let reason = claimed.disconnect_reason().unwrap_or(DisconnectReason::ForcedServerClose);
         claimed.notify(|| Observation::SocketAbandoned { socket: claimed, reason });
         let Some(id) = server.new_socket_id() else {
-            return self.handle_middleware_result(Ok(Err(INVALID_NAMESPACE.into())), server);
+            return self.handle_middleware_result(Ok(Err(ConnectError::new(INVALID_NAMESPACE))), server);
         };
         self.socket = self.socket.with_new_session(id);
         self.handle_claimed(Err(error));
@@ -442,11 +442,19 @@ impl SocketDriver {
     ) {
         let rejection = match result {
             Ok(Ok(())) => return,
-            Ok(Err(rejection)) => rejection,
+            Ok(Err(rejection)) => {
+                let rejection = self.socket.namespace().map_error(rejection);
+                // Otherwise, the middleware has done what it is for.
+                if rejection.is_internal() {
+                    server.report_error(&rejection, &self.socket, None);
+                }
+                rejection
+            }
+            // An extractor failed, for instance because the auth payload is invalid, or the middleware panicked.
             Err(error) => {
+                let error = self.socket.namespace().map_error(error);
                 server.report_error(&error, &self.socket, None);
-                // The message of a failed extractor is meant for the client: its auth payload is invalid.
-                ConnectError::new(error.message().to_owned())
+                error
             }
         };
         let is_candidate = matches!(self.stage, HandlerStage::Checking(_));
@@ -458,9 +466,9 @@ impl SocketDriver {
         self.socket.leave_namespace(DisconnectReason::ForcedServerClose);
         let namespace = self.socket.namespace().name();
         with_encoder(|encoder| {
-            let ConnectError { message, data } = &rejection;
-            let encoded = match (self.socket.inner().protocol(), data) {
-                (Protocol::V5, _) => encode::connect_error(encoder, namespace, message, data.as_ref()),
+            let (message, data) = (rejection.message(), rejection.connect_error_data());
+            let encoded = match (self.socket.inner().protocol(), data.as_deref()) {
+                (Protocol::V5, data) => encode::connect_error(encoder, namespace, message, data),
                 // As in Node, this is an object in Socket.IO 4 too.
                 (Protocol::V4, None) if message == INVALID_NAMESPACE => {
                     encode::connect_error(encoder, namespace, message, None::<&()>)
@@ -477,13 +485,9 @@ impl SocketDriver {
             }
         });
         metrics::count(Series::SocketsRefusedByMiddleware);
-        self.socket.notify(|| Observation::SocketRefused {
-            namespace,
-            handshake: self.socket.handshake(),
-            // The program does not see the socket of a namespace that does not exist.
-            socket: (!is_candidate).then_some(&self.socket),
-            error: &rejection,
-        });
+        // The program does not see the socket of a namespace that does not exist.
+        let socket = (!is_candidate).then_some(&self.socket);
+        server.report_refused(namespace, self.socket.handshake(), socket, &rejection);
     }
 
     fn is_disconnected(&self) -> bool {

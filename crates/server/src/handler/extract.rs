@@ -51,7 +51,10 @@ impl<K: HandlerKind<Side = ServerSide>, T: Send + Sync + 'static> Extract<K> for
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
         context.env().socket.extension().map(Self).ok_or_else(|| {
             let name = std::any::type_name::<T>();
-            HandlerError::internal(format!("the socket has no extension of type `{name}`"))
+            HandlerError::internal(format!(
+                "the socket has no extension of type `{name}`: store one with `Socket::set_extension`, or name the type \
+                 in `Builder::keep_request_extension` if a layer adds it to the request"
+            ))
         })
     }
 }

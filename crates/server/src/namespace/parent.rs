@@ -40,6 +40,10 @@ impl ParentNamespace {
     }
 
     /// Registers the handler that is called when a client has connected to a child, see [`Namespace::on_connection`].
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_connection<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
@@ -49,6 +53,10 @@ impl ParentNamespace {
     }
 
     /// Registers a handler for `event` in the children, see [`Namespace::on`].
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on<M, H>(&self, event: impl Into<String>, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
@@ -58,6 +66,10 @@ impl ParentNamespace {
     }
 
     /// Registers a handler for all events without their own handler, see [`Namespace::on_fallback`].
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_fallback<M, H>(&self, handler: H) -> Registration<'_>
     where
         H: Handler<OnEvent, M>,
@@ -73,6 +85,10 @@ impl ParentNamespace {
 
     /// Registers the handler that is called when a socket was disconnected from a child, see
     /// [`Namespace::on_disconnect`].
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn on_disconnect<M, H>(&self, handler: H)
     where
         H: Handler<OnDisconnect, M>,
@@ -94,6 +110,10 @@ impl ParentNamespace {
     }
 
     /// Adds a middleware of events for the children, see [`Namespace::event_middleware`].
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn event_middleware<M, H>(&self, handler: H)
     where
         H: Handler<BeforeEvent, M>,
@@ -113,6 +133,10 @@ impl ParentNamespace {
     }
 
     /// Adds a middleware for the children, see [`Namespace::middleware`].
+    ///
+    /// # Panics
+    /// Panics if the handler takes a [`State`](crate::State) for which the builder has no value.
+    #[track_caller]
     pub fn middleware<M, H>(&self, handler: H)
     where
         H: Handler<OnConnection, M>,
@@ -436,7 +460,9 @@ pub(crate) fn check(
                 Admits::Predicate(predicate) => {
                     if permit.is_none() {
                         // Only a predicate can wait.
-                        permit = Some(pending_checks.try_acquire().map_err(|_| TOO_MANY_CHECKS)?);
+                        permit = Some(
+                            pending_checks.try_acquire().map_err(|_| ConnectError::new(TOO_MANY_CHECKS))?,
+                        );
                     }
                     predicate(request.clone()).await
                 }
@@ -445,10 +471,10 @@ pub(crate) fn check(
                 return Ok(Arc::clone(parent));
             }
         }
-        Err(ConnectError::from(INVALID_NAMESPACE))
+        Err(ConnectError::new(INVALID_NAMESPACE))
     };
     Box::pin(async move {
-        tokio::time::timeout(timeout, ask).await.unwrap_or_else(|_| Err(CHECK_TIMED_OUT.into()))
+        tokio::time::timeout(timeout, ask).await.unwrap_or_else(|_| Err(ConnectError::new(CHECK_TIMED_OUT)))
     })
 }
 

@@ -2,13 +2,14 @@
 
 mod engine_options;
 
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use adapter::{Adapter, AdapterFactory, Host, InMemoryAdapter};
 use engineio::{ConnectionErrorHook, Engine, Options, SessionRefusedHook};
-use handlers::{HandlerError, StateMap};
+use handlers::{ErrorMap, HandlerError, StateMap};
 use net::{HttpLimits, ListenerSettings, LogRateLimit};
 use socketio_proto::Parser;
 
@@ -34,6 +35,7 @@ pub struct Builder {
     connect_timeout: Option<Duration>,
     listener: ListenerSettings,
     states: StateMap,
+    errors: ErrorMap,
     on_error: Option<OnError>,
     observers: Vec<Box<dyn Observer>>,
     parser: Option<Arc<dyn Parser>>,
@@ -55,6 +57,7 @@ impl Builder {
             connect_timeout: None,
             listener: ListenerSettings::default(),
             states: StateMap::default(),
+            errors: ErrorMap::default(),
             on_error: None,
             observers: Vec::new(),
             parser: None,
@@ -188,9 +191,48 @@ impl Builder {
         self
     }
 
+    /// Sets what clients learn of errors of the type `E`, which handlers and middlewares return with `?`. Without it, a
+    /// client learns only that the handler failed, because the text of an error can name tables and files.
+    ///
+    /// The function returns a [`HandlerError`] with a message, and maybe a code and data, or `None` if the client shall
+    /// learn nothing of this error. It is called if the error of a handler, or one of its causes, is an `E`. Several
+    /// functions may be added, for several types. If more than one maps an error, the first one decides. Errors of
+    /// [`HandlerError::new`] are sent as they are.
+    ///
+    /// The mapped error has the original one as its source, so the error hook and the log still name it.
+    ///
+    /// ```
+    /// use tidewire_server::{Data, HandlerError, Server};
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// enum AppError {
+    ///     #[error("room {0} is full")]
+    ///     RoomFull(String),
+    ///     #[error("cannot save")]
+    ///     Save(#[from] std::io::Error),
+    /// }
+    ///
+    /// let io = Server::builder()
+    ///     .map_errors(|error: &AppError| match error {
+    ///         AppError::RoomFull(_) => Some(HandlerError::new("the room is full").code("room_full")),
+    ///         AppError::Save(_) => None,
+    ///     })
+    ///     .build();
+    /// // The acknowledgement is `{"error": "the room is full", "code": "room_full"}`.
+    /// io.on("join", async |Data(room): Data<String>| Err::<(), _>(AppError::RoomFull(room)));
+    /// ```
+    pub fn map_errors<E, R>(mut self, map: impl Fn(&E) -> R + Send + Sync + 'static) -> Self
+    where
+        E: Error + 'static,
+        R: Into<Option<HandlerError>>,
+    {
+        self.errors.insert(map);
+        self
+    }
+
     /// Sets the error hook. It is called when a handler fails or cannot be called, and when a client sends an invalid
     /// packet. The last argument is the name of the event, if the error belongs to one. Default: a log line at level
-    /// `warn`.
+    /// `warn`, or a line on standard error if the program has no `tracing` subscriber.
     pub fn on_error(
         mut self,
         hook: impl Fn(&HandlerError, &Socket, Option<&str>) + Send + Sync + 'static,
@@ -288,6 +330,7 @@ impl Builder {
             connect_timeout,
             listener,
             states,
+            errors,
             on_error,
             observers,
             parser,
@@ -308,11 +351,14 @@ impl Builder {
             limits,
             deliveries: DeliveryCounters::default(),
             states,
+            errors,
             parser,
             observers,
             on_error,
             recovery: recovery.map(|recovery| recovery.settings(&options)),
-            error_log_limit: LogRateLimit::new(),
+            internal_error_log: LogRateLimit::new(),
+            client_error_log: LogRateLimit::new(),
+            refusal_log: LogRateLimit::new(),
             server: OnceLock::new(),
         });
         let root = Namespace::new("/", Arc::clone(&common), &*adapter);

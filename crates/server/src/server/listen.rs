@@ -79,6 +79,11 @@ impl Server {
     }
 
     /// Returns a tower service that handles Socket.IO requests and responds with 404 to all others.
+    ///
+    /// In a router, the [path](crate::Builder::path) of the server is what is left after the router has stripped the
+    /// prefix of the route: `Router::new().nest_service("/api", io.service())` serves `/api/socket.io/`. With the feature
+    /// `axum`, it may also be the whole path that the client requests, so that `nest_service("/socket.io", io.service())`
+    /// serves `/socket.io/`.
     #[must_use]
     pub fn service(&self) -> EngineService<SocketIoApplication> {
         self.0.service()
@@ -86,6 +91,10 @@ impl Server {
 
     /// Returns a tower layer that handles Socket.IO requests and passes all others to the inner service, for instance
     /// an axum router: `Router::new().route(..).layer(io.layer())`.
+    ///
+    /// Add it to the outermost router. axum does not call the layers of a router inside `nest` for paths without a route.
+    /// To serve `/api/socket.io/`, set the [path](crate::Builder::path) `/api/socket.io`, or use
+    /// [`service`](Self::service).
     #[must_use]
     pub fn layer(&self) -> EngineLayer<SocketIoApplication> {
         self.0.layer()

@@ -112,10 +112,10 @@ impl Namespaces {
     pub(crate) fn parents_for(&self, name: &str) -> Result<Arc<[Arc<Parent>]>, ConnectError> {
         let parents = Arc::clone(&self.read().parents);
         if parents.is_empty() {
-            return Err(INVALID_NAMESPACE.into());
+            return Err(ConnectError::new(INVALID_NAMESPACE));
         }
         if name.len() > self.limits().max_namespace_name_len {
-            return Err(NAME_TOO_LONG.into());
+            return Err(ConnectError::new(NAME_TOO_LONG));
         }
         Ok(parents)
     }
@@ -245,7 +245,7 @@ impl Namespaces {
         self.limit_log.try_log(|suppressed| {
             tracing::warn!(max, suppressed, "refused a namespace: clients have caused too many");
         });
-        Err(TOO_MANY_NAMESPACES.into())
+        Err(ConnectError::new(TOO_MANY_NAMESPACES))
     }
 
     /// Removes a namespace that a client has caused, unless it has a socket, or a session that may be recovered.

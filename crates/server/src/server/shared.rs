@@ -5,12 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use engineio::WeakEngine;
-use handlers::{HandlerError, StateMap};
-use net::LogRateLimit;
+use handlers::{ErrorMap, HandlerError, StateMap};
 use net::metrics::{self, Series};
+use net::{LogRateLimit, print_if_unlogged};
 use socketio_proto::{Excerpt, Parser};
 
 use super::{Server, SocketIoApplication};
+use crate::connection::Handshake;
+use crate::handler::ConnectError;
 use crate::limits::Limits;
 use crate::observer::{Observation, Observers};
 use crate::recovery::RecoverySettings;
@@ -21,14 +23,20 @@ pub(crate) struct ServerShared {
     pub(crate) limits: Limits,
     pub(crate) deliveries: DeliveryCounters,
     pub(super) states: StateMap,
+    /// What clients learn of the errors of the program.
+    pub(crate) errors: ErrorMap,
     pub(crate) observers: Observers,
     /// `None` for the default parser.
     pub(crate) parser: Option<Arc<dyn Parser>>,
     pub(super) on_error: Option<OnError>,
     /// `None` if connection state recovery is disabled.
     pub(crate) recovery: Option<RecoverySettings>,
-    /// Limits the log lines of errors if the program has no hook, or the hook panics.
-    pub(super) error_log_limit: LogRateLimit,
+    /// These limit the log lines of errors if the program has no hook, or the hook panics. The errors that clients can
+    /// cause have a limit of their own, so that they do not suppress the others.
+    pub(super) internal_error_log: LogRateLimit,
+    pub(super) client_error_log: LogRateLimit,
+    /// The same for clients whose request to connect is refused.
+    pub(super) refusal_log: LogRateLimit,
     /// Set once the server is built.
     pub(super) server: OnceLock<WeakEngine<SocketIoApplication>>,
 }
@@ -38,6 +46,32 @@ pub(super) type OnError = Box<dyn Fn(&HandlerError, &Socket, Option<&str>) + Sen
 impl ServerShared {
     pub(crate) fn server(&self) -> Option<Server> {
         self.server.get()?.upgrade().map(Server)
+    }
+
+    pub(crate) fn states(&self) -> &StateMap {
+        &self.states
+    }
+
+    /// Logs and reports that a client may not connect to a namespace.
+    pub(crate) fn report_refused(
+        &self,
+        namespace: &str,
+        handshake: &Handshake,
+        socket: Option<&Socket>,
+        error: &ConnectError,
+    ) {
+        self.refusal_log.try_log(|suppressed| {
+            let (name, reason) = (Excerpt(namespace), Excerpt(error));
+            let address = handshake.address().map(tracing::field::display);
+            tracing::warn!(namespace = %name, address, error = %reason, suppressed, "refused a client");
+            if !self.observers.is_active() {
+                print_if_unlogged(
+                    format_args!("refused a client in namespace `{name}`: {reason}"),
+                    suppressed,
+                );
+            }
+        });
+        self.observers.notify(|| Observation::SocketRefused { namespace, handshake, socket, error });
     }
 
     /// Reports an error to the observers and the error hook. If the handler failed only because its socket is
@@ -60,13 +94,17 @@ impl ServerShared {
         {
             return;
         }
-        self.error_log_limit.try_log(|suppressed| {
+        let limit = if error.is_internal() { &self.internal_error_log } else { &self.client_error_log };
+        limit.try_log(|suppressed| {
             let (event, error) = (event.map(Excerpt), Excerpt(error));
+            let of_event = event.as_ref().map(|event| format!(" of `{event}`")).unwrap_or_default();
             let event = event.as_ref().map(tracing::field::display);
             if self.on_error.is_some() {
                 tracing::error!(socket = socket.log_id(), event, %error, suppressed, "the error hook panicked");
+                print_if_unlogged(format_args!("the error hook panicked, for this error: {error}"), suppressed);
             } else {
                 tracing::warn!(socket = socket.log_id(), event, %error, suppressed, "a handler failed");
+                print_if_unlogged(format_args!("a handler{of_event} failed: {error}"), suppressed);
             }
         });
     }

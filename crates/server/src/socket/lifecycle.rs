@@ -255,6 +255,10 @@ impl Acknowledge for SocketInner {
         self.state.load(Ordering::Acquire) >= DISCONNECTED
     }
 
+    fn map_error(&self, error: HandlerError) -> HandlerError {
+        self.namespace.map_error(error)
+    }
+
     fn report_error(self: Arc<Self>, error: &HandlerError, event: Option<&str>) {
         let socket = Socket(self);
         socket.namespace().report_error(error, &socket, event);

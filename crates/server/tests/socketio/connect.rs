@@ -232,7 +232,7 @@ async fn the_connect_timeout_applies_no_matter_how_it_was_set() {
 async fn a_rejected_client_times_out() {
     let (builder, _program) = program();
     let io = builder.connect_timeout(Duration::from_millis(50)).build();
-    io.middleware(async || -> Result<(), &'static str> { Err("nobody") });
+    io.middleware(async || Err::<(), _>(ConnectError::new("nobody")));
     let mut client = Client::open(serve(&io).await).await;
     client.expect_only("40", r#"44{"message":"nobody"}"#).await;
     client.expect_end().await;

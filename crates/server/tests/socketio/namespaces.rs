@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tidewire_server::adapter::Host;
 use tidewire_server::{
-    AckFailure, Adapter, Builder, InMemoryAdapter, Limits, Namespace, NamespaceRequest, Reply, Socket, State,
+    AckFailure, Adapter, Builder, ConnectError, InMemoryAdapter, Limits, Namespace, NamespaceRequest, Reply,
+    Socket, State,
 };
 
 use crate::support::{Client, Gate, Log, program, serve, soon, until};
@@ -479,7 +480,7 @@ async fn a_namespace_that_clients_have_caused_goes_with_its_last_client_and_its_
 async fn a_namespace_whose_middleware_lets_nobody_in_does_not_stay() {
     let (builder, adapters) = watch_adapters(program().0);
     let io = builder.build();
-    io.of_pattern(is_room).middleware(async || Err::<(), _>("not today"));
+    io.of_pattern(is_room).middleware(async || Err::<(), _>(ConnectError::new("not today")));
     let mut client = Client::open(serve(&io).await).await;
     expect_refusal(&mut client, "/room-1", "not today").await;
     until(|| adapters() == ["/"]).await;

@@ -1,7 +1,8 @@
 //! Observers of events in both directions, and handlers of one socket.
 
 use tidewire_server::{
-    Data, DisconnectReason, EventName, HandlerError, ReceivedEvent, Reply, Server, Socket, State,
+    ConnectError, Data, DisconnectReason, EventName, HandlerError, ReceivedEvent, Reply, Server, Socket,
+    State,
 };
 
 use crate::support::{Client, Joined, Log, program, serve};
@@ -252,7 +253,7 @@ async fn a_refused_client_neither_disconnects_nor_was_it_there() {
     let io = builder.build();
     let address = serve(&io).await;
     let log = log_of(&io, &mut program, address).await;
-    io.middleware(async || Err::<(), _>("nobody"));
+    io.middleware(async || Err::<(), _>(ConnectError::new("nobody")));
     io.on_disconnecting(move |_, reason| log.say(format_args!("disconnecting: {reason}")));
     io.on_disconnect(async |log: State<Log>, reason: DisconnectReason| log.say(reason));
     let mut client = Client::open(address).await;

@@ -83,7 +83,7 @@ async fn a_refusal_is_the_data_that_javascript_takes_for_true_or_else_the_messag
 async fn a_client_that_is_refused_everywhere_is_closed_after_the_connect_timeout() {
     let limits = Limits { connect_timeout: Duration::from_millis(50), ..Limits::default() };
     let io = Server::builder().limits(limits).allow_eio3(true).build();
-    io.middleware(async || Err::<(), _>("no"));
+    io.middleware(async || Err::<(), _>(ConnectError::new("no")));
     let mut client = open(serve(&io).await, "").await;
     assert_eq!(reply(&mut client).await, r#"44"no""#);
     assert_eq!(client.recv().await, None);

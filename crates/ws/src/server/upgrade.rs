@@ -11,6 +11,7 @@ use ws_proto::{AllowedOrigins, DeflateAgreement, DeflateOptions, HandshakeError,
 use crate::connection::Driver;
 use crate::limits::Limits;
 use crate::server::HandlerOutput;
+use crate::server::refusals::{UPGRADES, log_refusal, peer_address};
 use crate::socket::WebSocket;
 
 /// Checks a WebSocket handshake in any server that is built on hyper: hyper itself, axum, or a tower service.
@@ -41,6 +42,19 @@ use crate::socket::WebSocket;
 /// # Errors
 /// The request is not a valid handshake. Respond with [`HandshakeError::response`].
 pub fn upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
+    let verified = verify_upgrade(request);
+    if let Err(error) = &verified {
+        let (method, headers, extensions) = (request.method(), request.headers(), request.extensions());
+        // Otherwise it is a request for something else, which the program may answer.
+        if net::is_websocket_request(method, headers, extensions) {
+            log_refusal(UPGRADES.of(error), peer_address(extensions), error);
+        }
+    }
+    verified
+}
+
+/// Does the same as [`upgrade`], without a log line.
+pub(super) fn verify_upgrade<B>(request: &mut http::Request<B>) -> Result<Upgrade, HandshakeError> {
     let (version, extensions) = (request.version(), request.extensions());
     let accepted =
         net::verify_handshake(request.method(), request.uri(), version, request.headers(), extensions)
@@ -92,10 +106,19 @@ impl Upgrade {
     /// # Errors
     /// Returns [`HandshakeError::OriginNotAllowed`] if the origin is not allowed; its response is a 403.
     pub fn allow_origins(self, origins: &AllowedOrigins) -> Result<Self, HandshakeError> {
-        self.request
-            .verify_origin(origins)
-            .inspect_err(|_| metrics::count(Series::WebSocketOriginRefused))?;
-        Ok(self)
+        match self.verify_origin(origins) {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                log_refusal(&UPGRADES.origin, None, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Checks the origin without a log line.
+    pub(super) fn verify_origin(&self, origins: &AllowedOrigins) -> Result<(), HandshakeError> {
+        let verified = self.request.verify_origin(origins).map(|_| ());
+        verified.inspect_err(|_| metrics::count(Series::WebSocketOriginRefused))
     }
 
     /// Returns the subprotocols that the client offers, the preferred one first.

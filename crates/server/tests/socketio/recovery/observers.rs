@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tidewire_server::{Auth, ConnectionStateRecovery, Observation};
+use tidewire_server::{Auth, ConnectError, ConnectionStateRecovery, Observation};
 
 use super::client::{Recovering, answer_sync};
 use crate::support::{program, serve, soon, until};
@@ -34,7 +34,9 @@ async fn each_refusal_has_a_reason() {
         })
         .build();
     io.middleware(
-        async |Auth(auth): Auth<Value>| if auth["banned"] == true { Err("banned") } else { Ok(()) },
+        async |Auth(auth): Auth<Value>| {
+            if auth["banned"] == true { Err(ConnectError::new("banned")) } else { Ok(()) }
+        },
     );
     answer_sync(&io);
     let address = serve(&io).await;

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidewire_server::{ConnectionStateRecovery, EmitError, Namespace, Server, Socket, State, Value};
+use tidewire_server::{
+    ConnectError, ConnectionStateRecovery, EmitError, Namespace, Server, Socket, State, Value,
+};
 use tokio::sync::mpsc;
 
 use super::client::{Recovering, answer_sync, recoverable};
@@ -204,7 +206,7 @@ async fn claimed_and_lost(banned: bool) -> (Server, Program, Client) {
         async move {
             let _ = calls.send(());
             gate.pass().await;
-            if is_accepted { Ok(()) } else { Err("banned") }
+            if is_accepted { Ok(()) } else { Err(ConnectError::new("banned")) }
         }
     });
     answer_sync(&io);

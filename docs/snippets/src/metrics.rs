@@ -1,0 +1,1 @@
+//! The fragments of `metrics.md` import what they use.
