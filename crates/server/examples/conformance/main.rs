@@ -254,7 +254,7 @@ fn register_on_demand(io: &Server, created: Created) {
 fn register_children(parent: &ParentNamespace) {
     parent.middleware(
         async |Auth(auth): Auth<Value>| {
-            if auth["banned"] == true { Err("banned") } else { Ok(()) }
+            if auth["banned"] == true { Err(ConnectError::new("banned")) } else { Ok(()) }
         },
     );
     parent.on("where", async |namespace: Namespace| Reply(namespace.name().to_owned()));
@@ -360,7 +360,7 @@ fn register_recovery(namespace: &Namespace) {
                 namespace.emit("waiting", ());
                 released.await;
             }
-            if auth["banned"] == true { Err("banned") } else { Ok(()) }
+            if auth["banned"] == true { Err(ConnectError::new("banned")) } else { Ok(()) }
         },
     );
     namespace.on("release", async |State(own): State<RecoveryMiddleware>| own.release.notify_waiters());
