@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use ws_proto::Time;
 
-use super::{ClusterAdapter, Message, Recipient};
+use super::{ClusterAdapter, Message, Recipient, RequestId};
 use crate::ready::Ready;
 use crate::request::MissingReason;
 
@@ -34,6 +34,16 @@ pub trait Bus: Send + Sync {
     /// The bus does not take the message, for instance because it is too large. No server gets it then. A driver that
     /// learns this later calls [`ClusterAdapter::handle_publish_error`] instead.
     fn publish(&self, recipient: Recipient, message: &Message) -> Result<(), PublishError>;
+
+    /// Asks the message bus for the number of servers in this namespace. The driver reports it with
+    /// [`ClusterAdapter::handle_server_count`]. Only [`Membership::Counted`](super::Membership::Counted) calls this, and the same
+    /// rules apply as to [`publish`](Self::publish). Default: does nothing.
+    ///
+    /// With a `request`, the number is that of the servers that get this request, which the adapter publishes next. So the driver
+    /// keeps the order.
+    fn count_servers(&self, request: Option<RequestId>) {
+        let _ = request;
+    }
 
     /// Wakes the driver's task, because [`ClusterAdapter::poll_timeout`] has become earlier. The same rules apply as to
     /// [`publish`](Self::publish).

@@ -24,7 +24,7 @@ impl Adapter for ClusterAdapter {
     fn start(&self, now: Time) {
         self.node().start(now);
         self.bus.start(self.this.clone(), now);
-        self.publish(&Message::InitialHeartbeat);
+        self.join_cluster();
     }
 
     fn ready(&self) -> Ready {
@@ -187,7 +187,7 @@ impl Adapter for ClusterAdapter {
     }
 
     fn server_count(&self) -> Option<usize> {
-        Some(self.node().server_count())
+        self.node().server_count()
     }
 }
 
