@@ -13,9 +13,11 @@ mod message;
 mod node;
 mod operations;
 mod options;
+mod outgoing_queue;
 mod pending;
 mod publishing;
 mod recovery;
+mod stats;
 mod waiting_claims;
 
 use std::fmt;
@@ -29,6 +31,8 @@ use ws_proto::Time;
 pub use bus::{Bus, PublishError};
 pub use message::{AckRequest, ClaimReply, Message, MovedSession, NodeId, Recipient, RequestId};
 pub use options::{ClusterOptions, LocalDelivery, Membership};
+pub use outgoing_queue::{OutgoingLimits, OutgoingQueue};
+pub use stats::{BusCounters, BusStats};
 
 use crate::adapter::Adapter;
 use crate::host::{Host, LinkChange, ServerSideResponder};

@@ -74,6 +74,16 @@ pub enum PublishError {
         /// The maximum size in bytes.
         max: usize,
     },
+    /// So much waits for the message bus that the driver takes no more. The bus is slow, or has been gone for some time.
+    #[error(
+        "{messages} messages with {bytes} bytes wait for the message bus, and there is no room for another one"
+    )]
+    QueueFull {
+        /// The messages that wait.
+        messages: usize,
+        /// Their size in bytes.
+        bytes: usize,
+    },
     /// The message bus has refused the message for another reason.
     #[error("the message bus has refused the message")]
     Refused(#[source] Arc<dyn Error + Send + Sync>),
@@ -87,7 +97,7 @@ impl PublishError {
     /// Returns why the reply to a message, or the message as a reply, does not come.
     pub(super) fn missing_reason(&self) -> MissingReason {
         match self {
-            Self::TooLarge { .. } => MissingReason::Limit,
+            Self::TooLarge { .. } | Self::QueueFull { .. } => MissingReason::Limit,
             Self::Refused(_) | Self::NotReturned => MissingReason::Disconnected,
         }
     }
