@@ -39,6 +39,7 @@ use crate::host::{Host, LinkChange, ServerSideResponder};
 use crate::in_memory::InMemoryAdapter;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::request::{AckWaiter, Missing, Replies, Reply, Request};
+use crate::room_change::RoomChange;
 use log_order::LogOrder;
 use node::{Deliveries, Link, Node};
 
@@ -106,7 +107,7 @@ impl ClusterAdapter {
         bus: impl Bus + 'static,
         options: ClusterOptions,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
+        let adapter = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             namespace: namespace.into(),
             local: InMemoryAdapter::new(),
@@ -120,7 +121,16 @@ impl ClusterAdapter {
             max_claims: options.max_claims,
             log_order: LogOrder::new(options.log_timeout),
             node: Mutex::new(Node::new(options)),
-        })
+        });
+        if adapter.bus.observes_rooms() {
+            let bus = Arc::clone(&adapter.bus);
+            adapter.local.observe_rooms_for_bus(Box::new(move |change| {
+                if let RoomChange::Created { room } | RoomChange::Deleted { room } = change {
+                    bus.room_changed(room.as_str());
+                }
+            }));
+        }
+        adapter
     }
 
     /// Returns the name of this server.

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tidewire_adapter::cluster::{ClusterAdapter, Membership, Message, NodeId, RequestId};
-use tidewire_adapter::testing::{Loopback, Server, TestHost, event, event_with_ack};
+use tidewire_adapter::cluster::{
+    Bus, ClusterAdapter, ClusterOptions, Membership, Message, NodeId, PublishError, Recipient, RequestId,
+};
+use tidewire_adapter::testing::{Loopback, Probe, Server, TestHost, event, event_with_ack, id};
 use tidewire_adapter::{
-    Adapter, Arguments, BroadcastOptions, Host, LinkChange, Missing, MissingReason, Replies, Reply, Request,
-    Time,
+    Adapter, Arguments, BroadcastOptions, Host, LinkChange, Missing, MissingReason, Ready, Replies, Reply,
+    Request, Time,
 };
 
 /// A server without others. The test plays the bus and the other servers.
@@ -277,4 +279,58 @@ fn a_request_of_a_server_side_event_ends_with_its_anonymous_responses() {
     alone.reply(None, Message::ServerSideEmitResponse { request: Alone::id(0), arguments });
     assert!(matches!(received.take()[..], [Reply::Server { node: None, .. }]));
     assert!(!received.is_open());
+}
+
+/// A bus with a channel for each room. Its replies are those that the test gives.
+#[derive(Default)]
+struct RoomBus(Arc<Mutex<Vec<String>>>);
+
+impl Bus for RoomBus {
+    fn start(&self, _: Weak<ClusterAdapter>, _: Time) {}
+
+    fn publish(&self, _: Recipient, _: &Message) -> Result<(), PublishError> {
+        Ok(())
+    }
+
+    fn wake(&self) {}
+
+    fn observes_rooms(&self) -> bool {
+        true
+    }
+
+    fn room_changed(&self, room: &str) {
+        self.0.lock().expect("nothing panics").push(room.to_owned());
+    }
+
+    fn joined(&self, rooms: &[&str]) -> Ready {
+        self.0.lock().expect("nothing panics").push(format!("joined {rooms:?}"));
+        Ready::after(std::future::pending())
+    }
+}
+
+#[test]
+fn a_bus_learns_which_rooms_exist_beside_the_observer_of_the_server() {
+    let (bus, seen) = (RoomBus::default(), Arc::new(Mutex::new(0)));
+    let calls = Arc::clone(&bus.0);
+    let host: Weak<TestHost> = Weak::new();
+    let adapter = ClusterAdapter::new("/", host as Weak<dyn Host>, bus, ClusterOptions::new([7; 16]));
+    let count = Arc::clone(&seen);
+    adapter.local().observe_rooms(Box::new(move |_| *count.lock().expect("nothing panics") += 1));
+    let take = || std::mem::take(&mut *calls.lock().expect("nothing panics"));
+    let (one, two) = (Probe::new(id(1)), Probe::new(id(2)));
+    adapter.insert(one);
+    adapter.insert(two);
+    assert_eq!(take(), [&*id(1), &*id(2)]);
+    assert!(adapter.local().has_room(&id(1)) && !adapter.local().has_room("a"));
+    let joined = adapter.add_all(&id(1), &["a"]).expect("the limits allow it");
+    assert!(!joined.is_now(), "the bus subscribes");
+    assert_eq!(take(), ["a", r#"joined ["a"]"#]);
+    assert!(adapter.local().has_room("a"));
+    let _ = adapter.add_all(&id(2), &["a"]);
+    adapter.del(&id(1), "a");
+    assert_eq!(take(), [r#"joined ["a"]"#]);
+    adapter.del_all(&id(2));
+    assert_eq!(take(), ["a", &*id(2)]);
+    assert!(!adapter.local().has_room("a") && !adapter.local().has_room(&id(2)));
+    assert_eq!(*seen.lock().expect("nothing panics"), 12, "created, joined, left, deleted");
 }

@@ -45,6 +45,27 @@ pub trait Bus: Send + Sync {
         let _ = request;
     }
 
+    /// Returns whether [`room_changed`](Self::room_changed) is called. The adapter asks once. Default: `false`, which costs
+    /// nothing.
+    fn observes_rooms(&self) -> bool {
+        false
+    }
+
+    /// Is called when a room has got its first member on this server, or has lost its last one. A bus that has a channel for each
+    /// room then compares its subscriptions with [`InMemoryAdapter::has_room`](crate::InMemoryAdapter::has_room), because the
+    /// changes of two threads may be reported in another order. This must neither wait nor call the adapter. Default: does
+    /// nothing.
+    fn room_changed(&self, room: &str) {
+        let _ = room;
+    }
+
+    /// Returns a future that is ready when broadcasts of the other servers to these rooms reach this server. Its sockets have
+    /// just joined them. Default: ready at once.
+    fn joined(&self, rooms: &[&str]) -> Ready {
+        let _ = rooms;
+        Ready::now()
+    }
+
     /// Wakes the driver's task, because [`ClusterAdapter::poll_timeout`] has become earlier. The same rules apply as to
     /// [`publish`](Self::publish).
     fn wake(&self);
@@ -84,6 +105,9 @@ pub enum PublishError {
         /// Their size in bytes.
         bytes: usize,
     },
+    /// The link to the message bus was lost while the message was on its way. Other servers may have it.
+    #[error("the link to the message bus was lost while the message was on its way")]
+    LinkLost,
     /// The message bus has refused the message for another reason.
     #[error("the message bus has refused the message")]
     Refused(#[source] Arc<dyn Error + Send + Sync>),
@@ -98,7 +122,7 @@ impl PublishError {
     pub(super) fn missing_reason(&self) -> MissingReason {
         match self {
             Self::TooLarge { .. } | Self::QueueFull { .. } => MissingReason::Limit,
-            Self::Refused(_) | Self::NotReturned => MissingReason::Disconnected,
+            Self::Refused(_) | Self::NotReturned | Self::LinkLost => MissingReason::Disconnected,
         }
     }
 }
