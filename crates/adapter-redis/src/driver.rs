@@ -70,15 +70,17 @@ struct Member {
 }
 
 impl Member {
-    fn handle_link(&mut self, change: LinkChange) {
+    /// Returns whether it is news.
+    fn handle_link(&mut self, change: LinkChange) -> bool {
         let is_lost = change == LinkChange::Lost;
         if std::mem::replace(&mut self.is_down, is_lost) == is_lost {
-            return;
+            return false;
         }
         if let Some(adapter) = self.namespace.adapter() {
             adapter.handle_link(change);
             self.namespace.deadline_changed.notify_one();
         }
+        true
     }
 }
 
@@ -140,7 +142,9 @@ impl Driver {
 
     fn set_down(&mut self) {
         self.is_down = true;
-        self.members.iter_mut().for_each(|member| member.handle_link(LinkChange::Lost));
+        for member in &mut self.members {
+            member.handle_link(LinkChange::Lost);
+        }
     }
 
     fn set_up(&mut self) {
@@ -148,7 +152,9 @@ impl Driver {
         self.shared.link.send_replace(LinkState::Up);
         for member in &mut self.members {
             member.namespace.is_ready.send_replace(true);
-            member.handle_link(LinkChange::Restored { gap: true });
+            if !member.handle_link(LinkChange::Restored { gap: true }) {
+                self.shared.count_servers(&member.namespace);
+            }
         }
     }
 
@@ -193,6 +199,7 @@ impl Driver {
                             return Some(error.into());
                         }
                         namespace.is_ready.send_replace(true);
+                        self.shared.count_servers(&namespace);
                     }
                     Command::Detach { namespace, close, done } => {
                         self.remove(&namespace);

@@ -97,6 +97,12 @@ impl Shared {
         self.counters.stats(self.queue.len())
     }
 
+    /// Asks Redis for the number of servers in a namespace. If the queue is full, it is asked again later.
+    pub(crate) fn count_servers(&self, namespace: &Arc<NamespaceState>) {
+        let _ = self.queue.push(Outgoing::Count { namespace: Arc::clone(namespace), request: None }, 0);
+        self.has_outgoing.notify_one();
+    }
+
     /// Handles what Redis has pushed on a channel. `name` is the channel or the pattern that the server has subscribed to.
     pub(crate) fn handle_push(&self, name: &[u8], channel: &[u8], payload: &[u8]) {
         self.counters.count_received(payload.len());

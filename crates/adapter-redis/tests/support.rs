@@ -1,6 +1,7 @@
 //! A Redis server, a proxy that cuts links to it, and servers of a cluster.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -10,7 +11,7 @@ use adapter::testing::TestHost;
 use adapter::{Adapter, AdapterFactory, BroadcastOptions, Host, LinkChange, Replies, Request, Time};
 use redis::Client;
 use tidewire_adapter_redis::{RedisAdapter, RedisAdapterBuilder};
-use tokio::net::TcpStream as AsyncTcpStream;
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -66,7 +67,9 @@ impl RedisServer {
         let mut connection =
             Client::open(self.url()).and_then(|client| client.get_connection()).expect("a connection");
         let mut command = redis::cmd(std::str::from_utf8(words[0]).expect("a name"));
-        words[1..].iter().for_each(|word| drop(command.arg(*word)));
+        for word in &words[1..] {
+            command.arg(*word);
+        }
         command.query(&mut connection).expect("a reply")
     }
 
@@ -99,9 +102,7 @@ fn spawn(port: u16, options: &[String]) -> Child {
 fn wait_until_started(child: &mut Child, port: u16) -> bool {
     let until = Instant::now() + START_TIMEOUT;
     while Instant::now() < until {
-        let client = Client::open((Ipv4Addr::LOCALHOST.to_string(), port)).expect("an address");
-        let ping = |mut connection| redis::cmd("PING").query::<String>(&mut connection);
-        if client.get_connection().and_then(ping).is_ok() {
+        if replies(port).is_ok() {
             // Another program may have the port.
             return child.try_wait().is_ok_and(|status| status.is_none());
         }
@@ -111,6 +112,14 @@ fn wait_until_started(child: &mut Child, port: u16) -> bool {
         std::thread::sleep(Duration::from_millis(5));
     }
     false
+}
+
+/// Waits for a reply, which may be that a password is missing.
+fn replies(port: u16) -> std::io::Result<()> {
+    let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"PING\r\n")?;
+    stream.read_exact(&mut [0])
 }
 
 pub(crate) fn free_port() -> u16 {
@@ -146,7 +155,7 @@ impl Proxy {
                 let changes = changes.clone();
                 tokio::spawn(async move {
                     if *changes.borrow() == Traffic::Pass
-                        && let Ok(server) = AsyncTcpStream::connect(target).await
+                        && let Ok(server) = TcpStream::connect(target).await
                     {
                         pass(client, server, changes).await;
                     }
@@ -166,7 +175,7 @@ impl Proxy {
 }
 
 /// Passes bytes in both directions, until the traffic changes.
-async fn pass(mut client: AsyncTcpStream, mut server: AsyncTcpStream, mut changes: watch::Receiver<Traffic>) {
+async fn pass(mut client: TcpStream, mut server: TcpStream, mut changes: watch::Receiver<Traffic>) {
     let change = changes.wait_for(|traffic| *traffic != Traffic::Pass);
     let change = tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
@@ -312,9 +321,4 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// Creates the runtime in which the connections of a test live.
 pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
-}
-
-/// Returns whether something listens at an address.
-pub(crate) fn is_open(address: SocketAddr) -> bool {
-    TcpStream::connect(address).is_ok()
 }
