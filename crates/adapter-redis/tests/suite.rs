@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::{Clock, Proxy, RedisServer, Server, Traffic, runtime, settle};
 
+/// Servers that are connected over proxies, or a Redis Cluster.
 struct RedisCluster {
     clock: Clock,
     servers: Vec<Server>,
@@ -31,6 +32,18 @@ impl RedisCluster {
         let servers: Vec<_> = proxies.iter().zip((10..).step_by(10)).map(start).collect();
         servers.iter().for_each(|server| server.wait_until_ready(&runtime));
         Self { clock, servers, proxies, runtime, _redis: redis }
+    }
+
+    /// Starts servers that are connected to a Redis Cluster of one node.
+    fn start_in_redis_cluster(set: impl Fn(RedisAdapterBuilder) -> RedisAdapterBuilder) -> Self {
+        let (redis, runtime, clock) = (RedisServer::start_cluster(), runtime(), Clock::start());
+        let start = |first_ack_id: u64| {
+            let builder = RedisAdapter::builder(redis.url()).redis_cluster([redis.url()]);
+            Server::start(&runtime, set(builder), clock, first_ack_id)
+        };
+        let servers: Vec<_> = [10, 20].map(start).into();
+        servers.iter().for_each(|server| server.wait_until_ready(&runtime));
+        Self { clock, servers, proxies: Vec::new(), runtime, _redis: redis }
     }
 }
 
@@ -63,7 +76,9 @@ impl Cluster for RedisCluster {
     }
 
     fn set_link(&self, server: usize, is_up: bool) -> bool {
-        self.proxies[server].set(if is_up { Traffic::Pass } else { Traffic::Cut });
+        // A Redis Cluster says where its nodes are, so proxies are of no use.
+        let Some(proxy) = self.proxies.get(server) else { return false };
+        proxy.set(if is_up { Traffic::Pass } else { Traffic::Cut });
         let change = if is_up { LinkChange::Restored { gap: true } } else { LinkChange::Lost };
         self.servers[server].wait_for_link(change);
         true
@@ -102,4 +117,18 @@ mod sharded_without_channels_of_rooms {
     use super::*;
 
     adapter::adapter_suite!(RedisCluster::start(2, |builder| builder.sharded(SubscriptionMode::Static)));
+}
+
+mod in_a_redis_cluster {
+    use super::*;
+
+    adapter::adapter_suite!(RedisCluster::start_in_redis_cluster(|builder| builder));
+}
+
+mod sharded_in_a_redis_cluster {
+    use super::*;
+
+    adapter::adapter_suite!(RedisCluster::start_in_redis_cluster(
+        |builder| builder.sharded(SubscriptionMode::Dynamic)
+    ));
 }

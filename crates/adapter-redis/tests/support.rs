@@ -43,6 +43,17 @@ impl RedisServer {
         panic!("the Redis server does not start");
     }
 
+    /// Starts a Redis Cluster of one node.
+    pub(crate) fn start_cluster() -> Self {
+        let server = Self::start_with(&["--cluster-enabled", "yes"]);
+        let _: String = server.command(&[b"CLUSTER", b"ADDSLOTSRANGE", b"0", b"16383"]);
+        wait_until("the slots of the cluster", || {
+            let info: String = server.command(&[b"CLUSTER", b"INFO"]);
+            info.contains("cluster_state:ok")
+        });
+        server
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
@@ -83,13 +94,20 @@ impl RedisServer {
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.stop();
+        // Only a node of a Redis Cluster has it.
+        let _ = std::fs::remove_file(std::env::temp_dir().join(nodes_file(self.port)));
     }
+}
+
+fn nodes_file(port: u16) -> String {
+    format!("tidewire-redis-{port}-{}.conf", std::process::id())
 }
 
 fn spawn(port: u16, options: &[String]) -> Child {
     let binary = std::env::var("TIDEWIRE_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(&binary);
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    command.args(["--cluster-config-file", &nodes_file(port)]);
     command.args(options).current_dir(std::env::temp_dir());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| {
         panic!(
