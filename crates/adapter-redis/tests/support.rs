@@ -35,9 +35,10 @@ impl RedisServer {
         // Another program may take the port before the server does.
         for _ in 0..5 {
             let port = free_port();
-            let mut child = spawn(port, &options);
-            if wait_until_started(&mut child, port) {
-                return Self { child, port, options };
+            // If it does not start, it ends with this value.
+            let mut server = Self { child: spawn(port, &options), port, options: options.clone() };
+            if wait_until_started(&mut server.child, port) {
+                return server;
             }
         }
         panic!("the Redis server does not start");
