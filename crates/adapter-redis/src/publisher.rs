@@ -9,6 +9,7 @@ use std::task::Poll;
 use adapter::cluster::PublishError;
 use futures_util::future::{MaybeDone, maybe_done};
 use redis::{RedisError, RedisResult, Value};
+use socketio_proto::Excerpt;
 
 use crate::connect::{ChannelCommand, Connection};
 use crate::namespace::NamespaceState;
@@ -124,8 +125,8 @@ fn handle_replies(shared: &Shared, items: Vec<Outgoing>, values: Vec<Value>) {
 }
 
 fn log_count_error(namespace: &NamespaceState, error: &RedisError) {
-    let channel = namespace.codec.counted_channel();
-    tracing::warn!(channel, %error, "Redis does not count the servers of the cluster");
+    let channel = Excerpt(namespace.codec.counted_channel());
+    tracing::warn!(%channel, %error, "Redis does not count the servers of the cluster");
 }
 
 /// Returns the sum of the numbers in a reply to PUBSUB NUMSUB, which has one for each node of a Redis Cluster.

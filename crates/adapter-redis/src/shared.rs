@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use adapter::cluster::codec::Publication;
 use adapter::cluster::{BusCounters, BusStats, Message, OutgoingQueue, Recipient, RequestId};
+use socketio_proto::Excerpt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -108,13 +109,14 @@ impl Shared {
         self.counters.count_received(payload.len());
         let namespace = std::str::from_utf8(name).ok().and_then(|name| self.routes.namespace(name));
         let (Some(namespace), Ok(channel)) = (namespace, std::str::from_utf8(channel)) else {
-            // The name of a room can be anything that a program of another kind accepts.
+            // A program of another kind may have rooms whose names are not UTF-8.
             self.counters.count_invalid();
             return;
         };
         if let Err(error) = namespace.handle_push(channel, payload, &self.settings.decode_limits) {
             self.counters.count_invalid();
-            tracing::debug!(channel, %error, "a message of the cluster is not valid");
+            let channel = Excerpt(channel);
+            tracing::debug!(%channel, %error, "a message of the cluster is not valid");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use redis::{RedisError, RedisResult, Value};
+use socketio_proto::Excerpt;
 
 use crate::connect::{ChannelCommand, Connection};
 use crate::format::Subscription;
@@ -34,8 +35,9 @@ impl Subscriber {
             if let Some(route) = self.shared.routes.get(&subscription.name)
                 && !Arc::ptr_eq(&route.namespace, namespace)
             {
+                let channel = Excerpt(&subscription.name);
                 tracing::error!(
-                    channel = subscription.name,
+                    %channel,
                     "two servers share a RedisAdapter, so messages of one of them are lost: each server needs its own"
                 );
             }

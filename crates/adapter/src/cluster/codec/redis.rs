@@ -373,6 +373,10 @@ impl RedisCodec {
         if !is_broadcast && !is_response && *channel != *self.request_channel {
             return Err(DecodeError::UnknownChannel);
         }
+        // Redis returns each broadcast to its sender. It need not be decoded for that.
+        if is_broadcast && self.begins_with_own_name(payload) {
+            return Ok(None);
+        }
         let document = Document::read(payload, DIALECT, limits)?;
         if is_broadcast {
             self.decode_broadcast(&document, limits)
@@ -382,6 +386,13 @@ impl RedisCodec {
         } else {
             self.decode_request(&document, limits)
         }
+    }
+
+    /// Returns whether a broadcast begins as those that this server encodes: a list of three, and its name.
+    fn begins_with_own_name(&self, payload: &[u8]) -> bool {
+        let Sender::Server(id) = &self.sender else { return false };
+        let [0x93, len @ 0xa0..=0xbf, name @ ..] = payload else { return false };
+        usize::from(len & 0x1f) == id.as_str().len() && name.starts_with(id.as_str().as_bytes())
     }
 
     fn is_own(&self, uid: Option<&str>) -> bool {
