@@ -20,7 +20,7 @@ use crate::shared::Shared;
 /// Where Redis is.
 #[derive(Debug)]
 pub(crate) enum Redis {
-    Single(Client),
+    Single(Box<Client>),
     Cluster(Vec<ConnectionInfo>),
 }
 
@@ -61,7 +61,10 @@ impl Redis {
         let info = |url: &str| connection_info(url).map_err(ConfigError::invalid_url);
         let first = info(&settings.url)?;
         match &settings.cluster {
-            None => Ok(Self::Single(Client::open(first).map_err(ConfigError::invalid_url)?)),
+            None => {
+                let client = Client::open(first).map_err(ConfigError::invalid_url)?;
+                Ok(Self::Single(Box::new(client)))
+            }
             Some(others) => {
                 let others = others.iter().map(|url| info(url));
                 let nodes = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>, _>>()?;

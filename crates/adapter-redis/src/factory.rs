@@ -22,6 +22,7 @@ use crate::shared::{LinkState, Owner, Shared};
 /// [`stats`](Self::stats). The connections end when all clones and the server are dropped.
 ///
 /// ```no_run
+/// # extern crate server as tidewire_server;
 /// use tidewire_adapter_redis::RedisAdapter;
 /// use tidewire_server::Server;
 ///

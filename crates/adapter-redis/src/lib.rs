@@ -4,6 +4,7 @@
 //! and Node servers can be members of one cluster: a broadcast reaches the clients of all of them.
 //!
 //! ```no_run
+//! # extern crate server as tidewire_server;
 //! use tidewire_adapter_redis::RedisAdapter;
 //! use tidewire_server::Server;
 //!

@@ -59,6 +59,7 @@ impl LinkState {
 }
 
 /// What the publisher sends.
+#[expect(clippy::large_enum_variant, reason = "most are messages")]
 pub(crate) enum Outgoing {
     Publish {
         namespace: Arc<NamespaceState>,
