@@ -6,5 +6,6 @@
 mod emitter;
 mod links;
 mod messages;
+mod redis_cluster;
 mod suite;
 mod support;

@@ -36,7 +36,7 @@ impl RedisCluster {
 
     /// Starts servers that are connected to a Redis Cluster of one node.
     fn start_in_redis_cluster(set: impl Fn(RedisAdapterBuilder) -> RedisAdapterBuilder) -> Self {
-        let (redis, runtime, clock) = (RedisServer::start_cluster(), runtime(), Clock::start());
+        let ([redis], runtime, clock) = (RedisServer::start_cluster(), runtime(), Clock::start());
         let start = |first_ack_id: u64| {
             let builder = RedisAdapter::builder(redis.url()).redis_cluster([redis.url()]);
             Server::start(&runtime, set(builder), clock, first_ack_id)

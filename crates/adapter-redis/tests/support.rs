@@ -19,6 +19,8 @@ use tokio::sync::watch;
 pub(crate) struct RedisServer {
     child: Child,
     port: u16,
+    /// The nodes of a Redis Cluster talk to each other over it.
+    cluster_port: u16,
     options: Vec<String>,
 }
 
@@ -34,9 +36,10 @@ impl RedisServer {
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
         // Another program may take the port before the server does.
         for _ in 0..5 {
-            let port = free_port();
+            let [port, cluster_port] = [(); 2].map(|()| free_port());
             // If it does not start, it ends with this value.
-            let mut server = Self { child: spawn(port, &options), port, options: options.clone() };
+            let child = spawn(port, cluster_port, &options);
+            let mut server = Self { child, port, cluster_port, options: options.clone() };
             if wait_until_started(&mut server.child, port) {
                 return server;
             }
@@ -44,15 +47,30 @@ impl RedisServer {
         panic!("the Redis server does not start");
     }
 
-    /// Starts a Redis Cluster of one node.
-    pub(crate) fn start_cluster() -> Self {
-        let server = Self::start_with(&["--cluster-enabled", "yes"]);
-        let _: String = server.command(&[b"CLUSTER", b"ADDSLOTSRANGE", b"0", b"16383"]);
-        wait_until("the slots of the cluster", || {
-            let info: String = server.command(&[b"CLUSTER", b"INFO"]);
-            info.contains("cluster_state:ok")
-        });
-        server
+    /// Starts the nodes of a Redis Cluster, which share the slots.
+    pub(crate) fn start_cluster<const COUNT: usize>() -> [Self; COUNT] {
+        const SLOTS: usize = 16_384;
+        let nodes: [Self; COUNT] = std::array::from_fn(|_| Self::start_with(&["--cluster-enabled", "yes"]));
+        for (index, node) in nodes.iter().enumerate() {
+            let [first, last] =
+                [index * SLOTS / COUNT, (index + 1) * SLOTS / COUNT - 1].map(|slot| slot.to_string());
+            let _: String = node.command(&[b"CLUSTER", b"ADDSLOTSRANGE", first.as_bytes(), last.as_bytes()]);
+            let epoch = (index + 1).to_string();
+            let _: String = node.command(&[b"CLUSTER", b"SET-CONFIG-EPOCH", epoch.as_bytes()]);
+        }
+        for node in &nodes[1..] {
+            let (port, bus_port) = (node.port.to_string(), node.cluster_port.to_string());
+            let _: String =
+                nodes[0].command(&[b"CLUSTER", b"MEET", b"127.0.0.1", port.as_bytes(), bus_port.as_bytes()]);
+        }
+        for node in &nodes {
+            wait_until("the nodes of the cluster", || {
+                let info: String = node.command(&[b"CLUSTER", b"INFO"]);
+                let size = format!("cluster_size:{COUNT}\r");
+                info.contains("cluster_state:ok") && info.contains(&size)
+            });
+        }
+        nodes
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -70,7 +88,7 @@ impl RedisServer {
 
     /// Starts the server again on its port.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(self.port, &self.options);
+        self.child = spawn(self.port, self.cluster_port, &self.options);
         assert!(wait_until_started(&mut self.child, self.port), "the Redis server does not start again");
     }
 
@@ -104,11 +122,11 @@ fn nodes_file(port: u16) -> String {
     format!("tidewire-redis-{port}-{}.conf", std::process::id())
 }
 
-fn spawn(port: u16, options: &[String]) -> Child {
+fn spawn(port: u16, cluster_port: u16, options: &[String]) -> Child {
     let binary = std::env::var("TIDEWIRE_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(&binary);
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(["--cluster-config-file", &nodes_file(port)]);
+    command.args(["--cluster-config-file", &nodes_file(port), "--cluster-port", &cluster_port.to_string()]);
     command.args(options).current_dir(std::env::temp_dir());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| {
         panic!(
