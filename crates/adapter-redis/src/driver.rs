@@ -41,7 +41,7 @@ pub(crate) async fn run(shared: Arc<Shared>, redis: Redis, mut commands: Command
                 former = link.identity.clone().or(former);
                 let since = Instant::now();
                 let Some(error) = driver.online(link, &mut commands).await else { return };
-                // If Redis refuses a subscription, it must not be asked in a loop.
+                // A link that is lost at once must not be replaced in a loop.
                 if since.elapsed() > delay_max {
                     backoff.reset();
                 }

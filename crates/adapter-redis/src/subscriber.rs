@@ -105,6 +105,14 @@ impl Subscriber {
         self.shared.routes.get(&room.name).is_none()
     }
 
+    /// Handles that the user may not use a channel. The link stays, because other channels may work.
+    fn handle_refused(&self, subscription: &Subscription, error: &RedisError) {
+        self.shared.counters.count_subscription_refused();
+        self.shared.routes.remove(&subscription.name);
+        let channel = Excerpt(&subscription.name);
+        tracing::error!(%channel, %error, "Redis refuses a subscription, so messages of other servers are missing");
+    }
+
     /// Begins or ends subscriptions, and waits until Redis has confirmed them.
     async fn change(&mut self, subscriptions: Vec<Subscription>, is_begin: bool) -> RedisResult<()> {
         for chunk in subscriptions.chunks(CHUNK) {
@@ -113,13 +121,13 @@ impl Subscriber {
                 channel: subscription.name.clone(),
                 payload: None,
             };
-            for value in self.connection.send(chunk.iter().map(command).collect()).await? {
-                if let Value::ServerError(error) = value {
-                    return Err(RedisError::from(error));
+            let values = self.connection.send(chunk.iter().map(command).collect()).await?;
+            for (subscription, value) in chunk.iter().zip(values) {
+                match value {
+                    Value::ServerError(error) => self.handle_refused(subscription, &RedisError::from(error)),
+                    _ if is_begin => self.shared.routes.confirm(&subscription.name),
+                    _ => {}
                 }
-            }
-            if is_begin {
-                chunk.iter().for_each(|subscription| self.shared.routes.confirm(&subscription.name));
             }
         }
         Ok(())

@@ -11,11 +11,13 @@ use adapter::{
     Request,
 };
 use tidewire_adapter_redis::{
-    ConfigError, ConnectError, OutgoingLimits, RedisAdapter, RedisAdapterBuilder, SubscriptionMode,
+    ConfigError, ConnectError, Emitter, OutgoingLimits, RedisAdapter, RedisAdapterBuilder, SubscriptionMode,
 };
 use tokio::runtime::Runtime;
 
-use crate::support::{Clock, Proxy, RedisServer, Server, Traffic, free_port, runtime, settle, wait_until};
+use crate::support::{
+    Clock, Proxy, RedisServer, Server, Traffic, free_port, namespace, runtime, settle, wait_until,
+};
 
 const RESTORED: LinkChange = LinkChange::Restored { gap: true };
 
@@ -211,6 +213,37 @@ fn a_wrong_password_is_an_error_that_does_not_show_it() {
     let text = format!("{error}: {:?}", error.source());
     assert!(!text.contains("wrong@") && text.contains("assword"), "{text}");
     runtime.block_on(RedisAdapter::connect(url("right"))).expect("it is right");
+}
+
+#[test]
+fn a_channel_that_the_user_may_not_use_is_reported_and_the_others_work() {
+    let (redis, runtime, clock) = (RedisServer::start(), runtime(), Clock::start());
+    // Redis compares patterns literally with those that a user may use.
+    let rules = "on >secret resetchannels &socket.io-re* &socket.io#/#* +@pubsub +@connection +info";
+    let mut command = vec!["ACL", "SETUSER", "server"];
+    command.extend(rules.split(' '));
+    let _: String = redis.command(&command.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+    let url = redis.url().replace("redis://", "redis://server:secret@");
+    let (one, probe) = start(&runtime, builder(url), 1);
+    one.wait_until_ready(&runtime);
+    let emitter = Emitter::new(redis.url()).expect("the URL is valid");
+    wait_until("the refusal of the pattern of the namespace /links", || {
+        one.redis.stats().subscriptions_refused == 1
+    });
+    runtime.block_on(emitter.emit("hello", ())).expect("Redis takes it");
+    let mut texts = Vec::new();
+    wait_until("the event", || {
+        texts.extend(probe.texts());
+        !texts.is_empty()
+    });
+    assert_eq!((texts.len(), one.redis.stats().links_lost), (1, 0));
+    let namespaces = {
+        let _guard = runtime.enter();
+        namespace(&one.redis, "/other", clock, 0)
+    };
+    runtime.block_on(namespaces.0.ready());
+    wait_until("another refusal", || one.redis.stats().subscriptions_refused == 2);
+    assert!(one.redis.is_connected());
 }
 
 #[test]

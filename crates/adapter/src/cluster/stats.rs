@@ -23,6 +23,9 @@ pub struct BusStats {
     pub invalid: u64,
     /// How often the link to the message bus was lost.
     pub links_lost: u64,
+    /// Subscriptions that the message bus has refused, for instance because the user may not use the channel. What is sent over
+    /// such a channel does not reach this server.
+    pub subscriptions_refused: u64,
     /// Messages that wait to be published.
     pub queued: usize,
     /// Their size in bytes.
@@ -40,6 +43,7 @@ pub struct BusCounters {
     received_bytes: AtomicU64,
     invalid: AtomicU64,
     links_lost: AtomicU64,
+    subscriptions_refused: AtomicU64,
 }
 
 impl BusCounters {
@@ -75,6 +79,11 @@ impl BusCounters {
         add(&self.links_lost, 1);
     }
 
+    /// Counts a subscription that the bus has refused.
+    pub fn count_subscription_refused(&self) {
+        add(&self.subscriptions_refused, 1);
+    }
+
     /// Returns the numbers. `queued` is the number of messages that wait, and their size in bytes.
     #[must_use]
     pub fn stats(&self, queued: (usize, usize)) -> BusStats {
@@ -88,6 +97,7 @@ impl BusCounters {
             received_bytes: get(&self.received_bytes),
             invalid: get(&self.invalid),
             links_lost: get(&self.links_lost),
+            subscriptions_refused: get(&self.subscriptions_refused),
             queued: queued.0,
             queued_bytes: queued.1,
         }
