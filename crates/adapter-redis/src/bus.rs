@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use adapter::cluster::codec::{FormatError, Publication};
+use adapter::cluster::codec::{FormatError, Publication, SubscriptionMode};
 use adapter::cluster::{Bus, ClusterAdapter, Message, NodeId, PublishError, Recipient, RequestId};
 use adapter::{DeliveryPolicy, Ready, Time};
 use tokio::sync::oneshot;
@@ -100,7 +100,7 @@ impl Bus for NamespaceBus {
 
     fn observes_rooms(&self) -> bool {
         let format = self.shared().settings.format;
-        matches!(format, FormatKind::Sharded(mode) if mode != adapter::cluster::codec::SubscriptionMode::Static)
+        matches!(format, FormatKind::Sharded(mode) if mode != SubscriptionMode::Static)
     }
 
     fn room_changed(&self, room: &str) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use adapter::LinkChange;
 use adapter::cluster::codec::Publication;
+use adapter::cluster::{Message, Recipient};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use ws_proto::Backoff;
@@ -228,8 +229,8 @@ impl Driver {
                 namespace: Arc::clone(namespace),
                 bytes: publication.payload.len(),
                 publication,
-                recipient: adapter::cluster::Recipient::All,
-                message: adapter::cluster::Message::Close,
+                recipient: Recipient::All,
+                message: Message::Close,
             };
             // If there is no room, the others notice it when they count.
             let _ = self.shared.queue.push(outgoing, 0);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use adapter::cluster::codec::{DecodeError, DecodeLimits};
 use adapter::cluster::{ClusterAdapter, NodeId};
-use adapter::{BroadcastOptions, Time};
+use adapter::{Adapter, BroadcastOptions, Time};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -148,15 +148,11 @@ impl Clock {
 
 /// Returns whether a room has a socket of this server.
 pub(crate) fn has_room(adapter: &ClusterAdapter, room: &str) -> bool {
-    use adapter::Adapter;
-
     adapter.local().has_room(room)
 }
 
 /// Returns the names of all rooms, those of the sockets' own ids included.
 fn adapter_rooms(adapter: &ClusterAdapter) -> Vec<String> {
-    use adapter::Adapter;
-
     let rooms = adapter.local().rooms().into_iter().map(|(room, _)| room.as_str().to_owned());
     let own = adapter.local().sockets(&BroadcastOptions::new());
     rooms.chain(own.iter().map(|id| id.as_str().to_owned())).collect()

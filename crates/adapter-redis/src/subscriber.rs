@@ -1,5 +1,6 @@
 //! Subscribes to the channels of the namespaces and of their rooms.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use redis::{RedisError, RedisResult, Value};
@@ -84,7 +85,7 @@ impl Subscriber {
             }
             None => {
                 let rooms = namespace.room_subscriptions();
-                let wanted: std::collections::HashSet<_> = rooms.iter().map(|room| &*room.name).collect();
+                let wanted: HashSet<_> = rooms.iter().map(|room| &*room.name).collect();
                 let former = self.shared.routes.of(namespace).into_iter();
                 let gone = former.filter(|(name, is_fixed)| !is_fixed && !wanted.contains(&**name));
                 deleted.extend(gone.map(|(name, _)| Subscription::of_room(name.into())));
