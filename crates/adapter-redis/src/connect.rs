@@ -139,7 +139,10 @@ impl Redis {
                 Ok(Connection::Single(connection))
             }
             Self::Cluster(nodes) => {
+                // What is sent again after a lost reply would arrive twice. An error ends the link instead, and the next one
+                // knows which node has which slots.
                 let mut builder = ClusterClient::builder(nodes.clone())
+                    .retries(0)
                     .use_protocol(ProtocolVersion::RESP3)
                     .connection_timeout(settings.connect_timeout)
                     .response_timeout(settings.response_timeout);
