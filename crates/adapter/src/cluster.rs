@@ -13,8 +13,11 @@ mod message;
 mod node;
 mod operations;
 mod options;
+mod outgoing_queue;
+mod pending;
 mod publishing;
 mod recovery;
+mod stats;
 mod waiting_claims;
 
 use std::fmt;
@@ -27,13 +30,16 @@ use ws_proto::Time;
 
 pub use bus::{Bus, PublishError};
 pub use message::{AckRequest, ClaimReply, Message, MovedSession, NodeId, Recipient, RequestId};
-pub use options::{ClusterOptions, LocalDelivery};
+pub use options::{ClusterOptions, LocalDelivery, Membership};
+pub use outgoing_queue::{OutgoingLimits, OutgoingQueue};
+pub use stats::{BusCounters, BusStats};
 
 use crate::adapter::Adapter;
 use crate::host::{Host, LinkChange, ServerSideResponder};
 use crate::in_memory::InMemoryAdapter;
 use crate::options::{BroadcastOptions, DeliveryPolicy};
 use crate::request::{AckWaiter, Missing, Replies, Reply, Request};
+use crate::room_change::RoomChange;
 use log_order::LogOrder;
 use node::{Deliveries, Link, Node};
 
@@ -83,6 +89,7 @@ pub struct ClusterAdapter {
     bus: Arc<dyn Bus>,
     id: NodeId,
     local_delivery: LocalDelivery,
+    membership: Membership,
     max_ack_timeout: Duration,
     claim_timeout: Duration,
     max_claims: usize,
@@ -100,7 +107,7 @@ impl ClusterAdapter {
         bus: impl Bus + 'static,
         options: ClusterOptions,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
+        let adapter = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             namespace: namespace.into(),
             local: InMemoryAdapter::new(),
@@ -108,12 +115,22 @@ impl ClusterAdapter {
             bus: Arc::new(bus),
             id: options.id.clone(),
             local_delivery: options.local_delivery,
+            membership: options.membership,
             max_ack_timeout: options.max_ack_timeout,
             claim_timeout: options.claim_timeout,
             max_claims: options.max_claims,
             log_order: LogOrder::new(options.log_timeout),
             node: Mutex::new(Node::new(options)),
-        })
+        });
+        if adapter.bus.observes_rooms() {
+            let bus = Arc::clone(&adapter.bus);
+            adapter.local.observe_rooms_for_bus(Box::new(move |change| {
+                if let RoomChange::Created { room } | RoomChange::Deleted { room } = change {
+                    bus.room_changed(room.as_str());
+                }
+            }));
+        }
+        adapter
     }
 
     /// Returns the name of this server.
@@ -169,6 +186,27 @@ impl ClusterAdapter {
                     host.on_server_side_emit(&event, responder);
                 }
             }
+            Message::FetchSocketsResponse { request, sockets } => {
+                self.handle_reply(request, sender, Reply::Sockets(sockets));
+            }
+            Message::ServerSideEmitResponse { request, arguments } => {
+                let reply = Reply::Server { node: sender.cloned(), arguments };
+                self.handle_reply(request, sender, reply);
+            }
+            Message::BroadcastClientCount { request, count } => {
+                let deliveries = self.node().handle_client_count(request, sender, count);
+                self.pass_on(deliveries);
+            }
+            Message::BroadcastAck { request, arguments } => {
+                let deliveries =
+                    self.node().handle_client(request, sender, Reply::Ack { socket: None, arguments });
+                self.pass_on(deliveries);
+            }
+            Message::BroadcastMissing { request, socket: id, reason } => {
+                let missing = Reply::Missing(Missing::Client { id, reason });
+                let deliveries = self.node().handle_client(request, sender, missing);
+                self.pass_on(deliveries);
+            }
             message => {
                 if let Some(sender) = sender {
                     self.handle_server_message(sender, message, now);
@@ -177,10 +215,18 @@ impl ClusterAdapter {
         }
     }
 
-    /// Handles a message that only a server sends.
+    /// Handles the only reply of a server to a request.
+    fn handle_reply(&self, request: RequestId, sender: Option<&NodeId>, reply: Reply) {
+        let deliveries = self.node().handle_reply(request, sender, reply);
+        self.pass_on(deliveries);
+    }
+
+    /// Handles a message of a server that must be known by name.
     fn handle_server_message(&self, sender: &NodeId, message: Message, now: Time) {
         let deliveries = match message {
-            Message::InitialHeartbeat => return self.publish(&Message::Heartbeat),
+            Message::InitialHeartbeat if self.membership == Membership::Heartbeats => {
+                return self.publish(&Message::Heartbeat);
+            }
             Message::Broadcast { event, options, ack: Some(ack), .. } => {
                 return self.collect_acks(sender, &event, &options, ack);
             }
@@ -199,23 +245,6 @@ impl ClusterAdapter {
                 let ids = self.local.sockets(&options).iter().map(|id| id.as_str().into()).collect();
                 return self.reply(sender, &Message::SocketIdsResponse { request, ids });
             }
-            Message::FetchSocketsResponse { request, sockets } => {
-                self.node().handle_reply(request, sender, Reply::Sockets(sockets))
-            }
-            Message::ServerSideEmitResponse { request, arguments } => {
-                let reply = Reply::Server { node: sender.clone(), arguments };
-                self.node().handle_reply(request, sender, reply)
-            }
-            Message::BroadcastClientCount { request, count } => {
-                self.node().handle_client_count(request, sender, count)
-            }
-            Message::BroadcastAck { request, arguments } => {
-                self.node().handle_client(request, sender, Reply::Ack { socket: None, arguments })
-            }
-            Message::BroadcastMissing { request, socket: id, reason } => {
-                let missing = Reply::Missing(Missing::Client { id, reason });
-                self.node().handle_client(request, sender, missing)
-            }
             Message::ClaimSession { request, pid } => {
                 return self.handle_claim(sender.clone(), request, pid, now);
             }
@@ -232,7 +261,13 @@ impl ClusterAdapter {
             Message::SessionTaken { request, pid, is_taken } => {
                 return self.handle_acknowledged(sender, request, &pid, is_taken, now);
             }
-            Message::Close => self.node().handle_close(sender),
+            Message::Close => {
+                let deliveries = self.node().handle_close(sender);
+                if self.membership == Membership::Counted {
+                    self.bus.count_servers(None);
+                }
+                deliveries
+            }
             // The others were handled, or say only that the sender is alive.
             _ => return,
         };
@@ -248,13 +283,23 @@ impl ClusterAdapter {
 
     /// Handles the deadlines that have passed.
     pub fn handle_timeout(&self, now: Time) {
-        let (message, deliveries) = self.node().handle_timeout(now);
+        let (is_due, deliveries) = self.node().handle_timeout(now);
         self.pass_on(deliveries);
         self.log_order.handle_timeout(self, now);
         self.log_order.run_claims(self, Some(now));
-        if let Some(message) = message {
-            self.publish(&message);
+        if is_due {
+            match self.membership {
+                Membership::Heartbeats => self.publish(&Message::Heartbeat),
+                Membership::Counted => self.bus.count_servers(None),
+            }
         }
+    }
+
+    /// Handles the number of servers in this namespace, including this one, that the message bus has reported. `request` is that
+    /// of [`Bus::count_servers`]. Does nothing without [`Membership::Counted`].
+    pub fn handle_server_count(&self, request: Option<RequestId>, servers: usize) {
+        let deliveries = self.node().handle_server_count(request, servers.saturating_sub(1));
+        self.pass_on(deliveries);
     }
 
     /// Handles a change of the link to the message bus. When the link is lost, all requests to other servers end.
@@ -271,7 +316,7 @@ impl ClusterAdapter {
         self.local.note_gap();
         self.log_order.handle_lost(self);
         if link == Link::Up {
-            self.publish(&Message::InitialHeartbeat);
+            self.join_cluster();
         }
         if let Some(host) = self.host.upgrade() {
             host.on_link(change);
@@ -339,9 +384,20 @@ impl ClusterAdapter {
         })
     }
 
-    /// Begins a request. Returns its id, or `None` if it must not be sent.
+    /// Asks who is there.
+    fn join_cluster(&self) {
+        match self.membership {
+            Membership::Heartbeats => self.publish(&Message::InitialHeartbeat),
+            Membership::Counted => self.bus.count_servers(None),
+        }
+    }
+
+    /// Begins a request. Returns its id, or `None` if it must not be sent. The caller publishes it at once.
     fn begin(&self, request: Request, wants_acks: bool) -> Option<RequestId> {
         let (id, deliveries) = self.node().begin(request, wants_acks);
+        if id.is_some() && self.membership == Membership::Counted {
+            self.bus.count_servers(id);
+        }
         self.pass_on(deliveries);
         id
     }

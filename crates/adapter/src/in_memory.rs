@@ -62,6 +62,8 @@ use recovery::LocalRecovery;
 pub struct InMemoryAdapter {
     index: RwLock<RoomIndex>,
     room_observer: OnceLock<RoomObserver>,
+    /// The observer of the message bus.
+    bus_observer: OnceLock<RoomObserver>,
     /// Set if sessions and events are kept for recovery. Its lock is taken before that of the index.
     recovery: OnceLock<Box<LocalRecovery>>,
 }
@@ -101,6 +103,7 @@ impl InMemoryAdapter {
         Self {
             index: RwLock::new(RoomIndex::new()),
             room_observer: OnceLock::new(),
+            bus_observer: OnceLock::new(),
             recovery: OnceLock::new(),
         }
     }
@@ -250,6 +253,12 @@ impl InMemoryAdapter {
         self.read().rooms()
     }
 
+    /// Returns whether the room exists: it has a member, or it is the room of a socket's own id.
+    #[must_use]
+    pub fn has_room(&self, room: &str) -> bool {
+        self.read().has_room(room)
+    }
+
     /// Puts the sockets that the options select into rooms. If the limits of a socket do not allow a room, the socket
     /// is told through [`on_join_error`](LocalSocket::on_join_error). It has then joined the rooms before that room in
     /// `rooms`, and none after it.
@@ -298,6 +307,13 @@ impl InMemoryAdapter {
         }
     }
 
+    /// Sets the function with which the adapter of a cluster observes the rooms. It is called before that of the server.
+    pub(crate) fn observe_rooms_for_bus(&self, observer: RoomObserver) {
+        if self.bus_observer.set(observer).is_ok() {
+            self.write().record_changes();
+        }
+    }
+
     // A panic cannot leave the index inconsistent, so a poisoned lock is safe to use. While the write lock is held, the
     // only foreign code that runs is `LocalSocket::id` and `LocalSocket::limits`, and both are called before the index
     // changes.
@@ -331,7 +347,7 @@ impl InMemoryAdapter {
     }
 
     fn report_changes(&self, changes: &[RoomChange]) {
-        if let Some(observer) = self.room_observer.get() {
+        for observer in [&self.bus_observer, &self.room_observer].into_iter().filter_map(OnceLock::get) {
             changes.iter().for_each(observer);
         }
     }

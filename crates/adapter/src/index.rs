@@ -181,6 +181,12 @@ impl RoomIndex {
         std::iter::once(Room::from(member.socket.id())).chain(joined.map(|room| room.name.clone())).collect()
     }
 
+    /// Returns whether a room has a member.
+    pub(crate) fn has_room(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+            || (Room::from(name).socket_id().is_some_and(|id| self.by_id.contains_key(&*id)))
+    }
+
     /// Returns all stored rooms with the number of their members.
     pub(crate) fn rooms(&self) -> Vec<(Room, usize)> {
         self.rooms.iter().map(|(_, room)| (room.name.clone(), room.members.len())).collect()

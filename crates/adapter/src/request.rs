@@ -62,8 +62,8 @@ pub enum Reply {
     Sockets(Vec<RemoteSocketState>),
     /// The response of another server to a server-side event.
     Server {
-        /// The server.
-        node: NodeId,
+        /// The server. `None` if the replies on this message bus do not name their sender.
+        node: Option<NodeId>,
         /// The first argument of the response.
         arguments: Arguments<'static>,
     },
@@ -84,8 +84,8 @@ pub enum Missing {
     },
     /// Clients of another server have not acknowledged. Only their number is known.
     Clients {
-        /// The server.
-        node: NodeId,
+        /// The server. `None` if they are the clients of servers that are not known by name.
+        node: Option<NodeId>,
         /// The number of clients.
         count: usize,
         /// The reason.
@@ -93,8 +93,9 @@ pub enum Missing {
     },
     /// Another server has not replied. For a broadcast, it has not said how many clients have received the event.
     Server {
-        /// The server.
-        node: NodeId,
+        /// The server. `None` if only the number of servers is known, see
+        /// [`Membership::Counted`](crate::cluster::Membership::Counted).
+        node: Option<NodeId>,
         /// The reason.
         reason: MissingReason,
     },
@@ -116,8 +117,14 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client { id, reason } => write!(f, "client {id}: {reason}"),
-            Self::Clients { node, count, reason } => write!(f, "{count} clients of server {node}: {reason}"),
-            Self::Server { node, reason } => write!(f, "server {node}: {reason}"),
+            Self::Clients { node: Some(node), count, reason } => {
+                write!(f, "{count} clients of server {node}: {reason}")
+            }
+            Self::Clients { node: None, count, reason } => {
+                write!(f, "{count} clients of other servers: {reason}")
+            }
+            Self::Server { node: Some(node), reason } => write!(f, "server {node}: {reason}"),
+            Self::Server { node: None, reason } => write!(f, "another server: {reason}"),
         }
     }
 }

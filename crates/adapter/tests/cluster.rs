@@ -169,7 +169,7 @@ fn a_server_that_is_silent_for_ten_seconds_is_dead_and_nobody_waits_for_it() {
     answer.responder.take().expect("it waits");
     cluster.bus.advance(Duration::from_secs(11));
     assert_eq!(one.adapter.server_count(), Some(2));
-    let dead = Missing::Server { node: two.adapter.id().clone(), reason: MissingReason::Disconnected };
+    let dead = Missing::Server { node: Some(two.adapter.id().clone()), reason: MissingReason::Disconnected };
     assert_eq!(take(&received), [Reply::Missing(dead)]);
     two.server.restore();
     cluster.bus.settle();
@@ -197,7 +197,7 @@ fn the_number_of_clients_may_arrive_after_the_first_acknowledgement() {
     one.adapter.handle_message(from, count(1), None, now);
     assert_eq!(take(&received).len(), 2);
     cluster.bus.advance(Duration::from_secs(5));
-    let node = two.adapter.id().clone();
+    let node = Some(two.adapter.id().clone());
     let rest = Missing::Clients { node, count: 1, reason: MissingReason::TimedOut };
     assert_eq!(take(&received), [Reply::Missing(rest)]);
 }
@@ -257,7 +257,7 @@ fn the_limits_bound_servers_and_requests() {
     let (second, second_replies) = request(&cluster, 3600);
     two.adapter.fetch_sockets(&all(), second);
     cluster.bus.settle();
-    let limit = Missing::Server { node: one.adapter.id().clone(), reason: MissingReason::Limit };
+    let limit = Missing::Server { node: Some(one.adapter.id().clone()), reason: MissingReason::Limit };
     assert_eq!(take(&second_replies), [Reply::Missing(limit)]);
     assert!(matches!(take(&first_replies)[..], [Reply::Sockets(_)]));
 

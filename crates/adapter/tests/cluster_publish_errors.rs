@@ -233,7 +233,7 @@ fn nobody_waits_for_a_request_or_an_acknowledgement_that_the_bus_refuses() {
     let [one, two] = &*cluster.nodes else { panic!("two") };
     let (all, only_two) = (BroadcastOptions::new(), BroadcastOptions::new().to(id(1)));
     refuse(&cluster, &["fetch_sockets", "server_side_emit", "broadcast"]);
-    let limit = Missing::Server { node: two.adapter.id().clone(), reason: MissingReason::Limit };
+    let limit = Missing::Server { node: Some(two.adapter.id().clone()), reason: MissingReason::Limit };
     let (fetch, fetched) = request(&cluster);
     let (emit, emitted) = request(&cluster);
     let (acks, acknowledged) = request(&cluster);

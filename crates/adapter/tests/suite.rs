@@ -37,7 +37,14 @@ struct LoopbackCluster {
 
 impl LoopbackCluster {
     fn start(count: u64, local_delivery: LocalDelivery) -> Self {
-        let bus = Loopback::new(local_delivery);
+        Self::start_on(Loopback::new(local_delivery), count, local_delivery)
+    }
+
+    fn start_counted(count: u64, names_repliers: bool) -> Self {
+        Self::start_on(Loopback::counting(names_repliers), count, LocalDelivery::AtOnce)
+    }
+
+    fn start_on(bus: Loopback, count: u64, local_delivery: LocalDelivery) -> Self {
         let attached: Vec<_> = (0..count).map(|_| bus.attach()).collect();
         let start = |(server, first_ack_id): (&Server, u64)| {
             let host = TestHost::new(first_ack_id);
@@ -101,6 +108,18 @@ mod three_servers {
     use super::*;
 
     tidewire_adapter::adapter_suite!(LoopbackCluster::start(3, LocalDelivery::AtOnce));
+}
+
+mod counted {
+    use super::*;
+
+    tidewire_adapter::adapter_suite!(LoopbackCluster::start_counted(3, true));
+}
+
+mod counted_with_anonymous_replies {
+    use super::*;
+
+    tidewire_adapter::adapter_suite!(LoopbackCluster::start_counted(3, false));
 }
 
 mod in_log_order {

@@ -24,6 +24,7 @@
 //! | [`client`] | a Socket.IO client |
 //! | [`engineio`] | Engine.IO without Socket.IO: a server of messages over long-polling and WebSocket |
 //! | [`ws`] | WebSocket without Socket.IO, client and server |
+//! | `redis` | clusters of servers over Redis or Valkey; with the feature `redis` |
 //! | `testing` | clients in the process of the server, for tests; with the feature `testing` |
 //! | `metrics` | what the servers of the process count; with the feature `metrics` |
 //!
@@ -40,6 +41,7 @@
 //! | `engineio` | yes | [`engineio`] |
 //! | `ws` | no | [`ws`] |
 //! | `tls` | no | `wss` and `https`, with rustls and its `ring` crypto provider |
+//! | `redis` | no | `redis`, the adapter of a server in a cluster over Redis or Valkey, and an emitter |
 //! | `testing` | no | `testing`, for the `dev-dependencies` of a program |
 //! | `axum` | no | `ws::Upgrade` as an axum extractor |
 //! | `metrics` | no | counts for the facade of the crate `metrics`, and `metrics` |
@@ -84,6 +86,12 @@ pub mod engineio {
 #[cfg(feature = "ws")]
 pub mod ws {
     pub use ws::*;
+}
+
+/// Clusters of Socket.IO servers over Redis or Valkey.
+#[cfg(feature = "redis")]
+pub mod redis {
+    pub use adapter_redis::*;
 }
 
 /// The metrics of the process: connections, bytes, events, refusals and more, for the recorder of the crate [`metrics`].

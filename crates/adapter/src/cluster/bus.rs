@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use ws_proto::Time;
 
-use super::{ClusterAdapter, Message, Recipient};
+use super::{ClusterAdapter, Message, Recipient, RequestId};
 use crate::ready::Ready;
 use crate::request::MissingReason;
 
@@ -34,6 +34,37 @@ pub trait Bus: Send + Sync {
     /// The bus does not take the message, for instance because it is too large. No server gets it then. A driver that
     /// learns this later calls [`ClusterAdapter::handle_publish_error`] instead.
     fn publish(&self, recipient: Recipient, message: &Message) -> Result<(), PublishError>;
+
+    /// Asks the message bus for the number of servers in this namespace. The driver reports it with
+    /// [`ClusterAdapter::handle_server_count`]. Only [`Membership::Counted`](super::Membership::Counted) calls this, and the same
+    /// rules apply as to [`publish`](Self::publish). Default: does nothing.
+    ///
+    /// With a `request`, the number is that of the servers that get this request, which the adapter publishes next. So the driver
+    /// keeps the order.
+    fn count_servers(&self, request: Option<RequestId>) {
+        let _ = request;
+    }
+
+    /// Returns whether [`room_changed`](Self::room_changed) is called. The adapter asks once. Default: `false`, which costs
+    /// nothing.
+    fn observes_rooms(&self) -> bool {
+        false
+    }
+
+    /// Is called when a room has got its first member on this server, or has lost its last one. A bus that has a channel for each
+    /// room then compares its subscriptions with [`InMemoryAdapter::has_room`](crate::InMemoryAdapter::has_room), because the
+    /// changes of two threads may be reported in another order. This must neither wait nor call the adapter. Default: does
+    /// nothing.
+    fn room_changed(&self, room: &str) {
+        let _ = room;
+    }
+
+    /// Returns a future that is ready when broadcasts of the other servers to these rooms reach this server. Its sockets have
+    /// just joined them. Default: ready at once.
+    fn joined(&self, rooms: &[&str]) -> Ready {
+        let _ = rooms;
+        Ready::now()
+    }
 
     /// Wakes the driver's task, because [`ClusterAdapter::poll_timeout`] has become earlier. The same rules apply as to
     /// [`publish`](Self::publish).
@@ -64,6 +95,19 @@ pub enum PublishError {
         /// The maximum size in bytes.
         max: usize,
     },
+    /// So much waits for the message bus that the driver takes no more. The bus is slow, or has been gone for some time.
+    #[error(
+        "{messages} messages with {bytes} bytes wait for the message bus, and there is no room for another one"
+    )]
+    QueueFull {
+        /// The messages that wait.
+        messages: usize,
+        /// Their size in bytes.
+        bytes: usize,
+    },
+    /// The link to the message bus was lost while the message was on its way. Other servers may have it.
+    #[error("the link to the message bus was lost while the message was on its way")]
+    LinkLost,
     /// The message bus has refused the message for another reason.
     #[error("the message bus has refused the message")]
     Refused(#[source] Arc<dyn Error + Send + Sync>),
@@ -77,8 +121,8 @@ impl PublishError {
     /// Returns why the reply to a message, or the message as a reply, does not come.
     pub(super) fn missing_reason(&self) -> MissingReason {
         match self {
-            Self::TooLarge { .. } => MissingReason::Limit,
-            Self::Refused(_) | Self::NotReturned => MissingReason::Disconnected,
+            Self::TooLarge { .. } | Self::QueueFull { .. } => MissingReason::Limit,
+            Self::Refused(_) | Self::NotReturned | Self::LinkLost => MissingReason::Disconnected,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The state of one server in a cluster: the other servers, and the requests that wait for their replies.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use ws_proto::{PeerDeadline, Time};
 
 use super::claims::{Claim, Claims, Effect};
-use super::{ClusterOptions, Message, NodeId, RequestId};
+use super::pending::{Awaited, Pending};
+use super::{ClusterOptions, Membership, NodeId, RequestId};
 use crate::recovery::ClaimError;
 use crate::request::{Missing, MissingReason, Replies, Reply, Request};
 
@@ -17,19 +17,21 @@ use crate::request::{Missing, MissingReason, Replies, Reply, Request};
 #[derive(Debug)]
 pub(super) struct Node {
     options: ClusterOptions,
-    /// The other servers, and when each one counts as dead.
+    /// The other servers, and when each one counts as dead. Empty with [`Membership::Counted`].
     peers: HashMap<NodeId, PeerDeadline>,
+    /// The number of the other servers that the message bus has reported last.
+    counted: Option<usize>,
     requests: HashMap<RequestId, Pending>,
     pub(super) claims: Claims,
     next_request: u64,
     next_heartbeat: Option<Time>,
     link: Link,
-    membership: Membership,
+    knowledge: Knowledge,
 }
 
-/// What this server knows of the others. It asks them to report when it joins the cluster.
+/// Whether this server knows the others. It asks them to report when it joins the cluster.
 #[derive(Debug, Clone, Copy)]
-enum Membership {
+enum Knowledge {
     /// This server has joined the cluster, and the time is not known yet.
     Joined,
     /// Others may be unknown until this time.
@@ -46,27 +48,6 @@ pub(super) enum Link {
     Closed,
 }
 
-/// A request that waits for replies.
-#[derive(Debug)]
-struct Pending {
-    replies: Replies,
-    deadline: PeerDeadline,
-    timeout: Duration,
-    /// The servers whose replies are missing.
-    waiting: HashMap<NodeId, Awaited>,
-}
-
-/// What a request waits for from one server.
-#[derive(Debug, Clone, Copy)]
-enum Awaited {
-    /// One reply.
-    Reply,
-    /// The number of its clients. Some of them may be known already.
-    Count { replied: usize },
-    /// The acknowledgements of this many clients.
-    Clients(usize),
-}
-
 /// What the caller passes to the server when it holds no lock.
 #[must_use]
 #[derive(Debug, Default)]
@@ -77,13 +58,13 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
-    fn push(&mut self, replies: &Replies, reply: Reply) {
+    pub(super) fn push(&mut self, replies: &Replies, reply: Reply) {
         self.replies.push((replies.clone(), Some(reply)));
     }
 
-    /// Takes a request that is complete, so that it is dropped outside the lock.
-    fn end(&mut self, request: Pending) {
-        self.replies.push((request.replies, None));
+    /// Takes the replies of a request that is complete, so that they are dropped outside the lock.
+    pub(super) fn end(&mut self, replies: Replies) {
+        self.replies.push((replies, None));
     }
 }
 
@@ -97,7 +78,8 @@ impl Node {
             requests: HashMap::new(),
             next_heartbeat: None,
             link: Link::Up,
-            membership: Membership::Joined,
+            counted: None,
+            knowledge: Knowledge::Joined,
         }
     }
 
@@ -106,12 +88,19 @@ impl Node {
         let _ = self.knows_all_peers(now);
     }
 
-    pub(super) fn server_count(&self) -> usize {
-        1 + self.peers.len()
+    /// Returns the number of servers, including this one. `None` if the message bus has not reported it yet.
+    pub(super) fn server_count(&self) -> Option<usize> {
+        match self.options.membership {
+            Membership::Heartbeats => Some(1 + self.peers.len()),
+            Membership::Counted => self.counted.map(|others| others.saturating_add(1)),
+        }
     }
 
     /// Notes that another server is alive.
     pub(super) fn handle_sign_of_life(&mut self, peer: &NodeId, now: Time) {
+        if self.options.membership == Membership::Counted {
+            return;
+        }
         let _ = self.knows_all_peers(now);
         let deadline = PeerDeadline::new(now + self.options.heartbeat_timeout);
         if let Some(known) = self.peers.get_mut(peer) {
@@ -136,21 +125,25 @@ impl Node {
             None
         };
         if let Some(reason) = refused {
-            for node in self.peers.keys().cloned() {
-                deliveries.push(&replies, Reply::Missing(Missing::Server { node, reason }));
+            let mut push = |node| deliveries.push(&replies, Reply::Missing(Missing::Server { node, reason }));
+            match self.options.membership {
+                Membership::Heartbeats => self.peers.keys().cloned().for_each(|node| push(Some(node))),
+                // An unknown number may be any.
+                Membership::Counted => (0..self.counted.unwrap_or(1)).for_each(|_| push(None)),
             }
-            deliveries.replies.push((replies, None));
+            deliveries.end(replies);
             return (None, deliveries);
         }
         let id = self.next_id();
-        if self.peers.is_empty() {
-            deliveries.replies.push((replies, None));
-            return (Some(id), deliveries);
-        }
-        let awaited = if wants_acks { Awaited::Count { replied: 0 } } else { Awaited::Reply };
-        let waiting = self.peers.keys().map(|node| (node.clone(), awaited)).collect();
-        let deadline = PeerDeadline::new(now + timeout);
-        self.requests.insert(id, Pending { replies, deadline, timeout, waiting });
+        let awaited = match self.options.membership {
+            Membership::Heartbeats if self.peers.is_empty() => {
+                deliveries.end(replies);
+                return (Some(id), deliveries);
+            }
+            Membership::Heartbeats => Awaited::named(self.peers.keys(), wants_acks),
+            Membership::Counted => Awaited::counted(wants_acks, self.options.max_peers),
+        };
+        self.requests.insert(id, Pending::new(replies, timeout, now, awaited));
         (Some(id), deliveries)
     }
 
@@ -174,12 +167,12 @@ impl Node {
 
     /// Returns whether the other servers have had the time to report since this one has joined the cluster.
     fn knows_all_peers(&mut self, now: Time) -> bool {
-        self.membership = match self.membership {
-            Membership::Joined => Membership::Incomplete(now + self.options.claim_timeout),
-            Membership::Incomplete(until) if until <= now => Membership::Complete,
-            membership => membership,
+        self.knowledge = match self.knowledge {
+            Knowledge::Joined => Knowledge::Incomplete(now + self.options.claim_timeout),
+            Knowledge::Incomplete(until) if until <= now => Knowledge::Complete,
+            knowledge => knowledge,
         };
-        matches!(self.membership, Membership::Complete)
+        matches!(self.knowledge, Knowledge::Complete)
     }
 
     pub(super) fn link(&self) -> Link {
@@ -187,29 +180,43 @@ impl Node {
     }
 
     /// Handles the only reply of a server to a request.
-    pub(super) fn handle_reply(&mut self, id: RequestId, from: &NodeId, reply: Reply) -> Deliveries {
-        self.update(id, from, |awaited| match awaited {
-            Awaited::Reply => Some((None, Some(reply))),
-            _ => None,
-        })
+    pub(super) fn handle_reply(&mut self, id: RequestId, from: Option<&NodeId>, reply: Reply) -> Deliveries {
+        self.update(id, |pending| pending.handle_reply(from).then_some(reply))
     }
 
     /// Handles the number of clients that have received a broadcast.
-    pub(super) fn handle_client_count(&mut self, id: RequestId, from: &NodeId, count: usize) -> Deliveries {
-        self.update(id, from, |awaited| match awaited {
-            Awaited::Count { replied } => Some((remaining(count.saturating_sub(replied)), None)),
-            _ => None,
+    pub(super) fn handle_client_count(
+        &mut self,
+        id: RequestId,
+        from: Option<&NodeId>,
+        count: usize,
+    ) -> Deliveries {
+        self.update(id, |pending| {
+            pending.handle_client_count(from, count);
+            None
         })
     }
 
     /// Handles the acknowledgement of a client, or that there will be none.
-    pub(super) fn handle_client(&mut self, id: RequestId, from: &NodeId, reply: Reply) -> Deliveries {
-        self.update(id, from, |awaited| match awaited {
-            // On some buses, the number may arrive after the first acknowledgement.
-            Awaited::Count { replied } => Some((Some(Awaited::Count { replied: replied + 1 }), Some(reply))),
-            Awaited::Clients(clients) => Some((remaining(clients - 1), Some(reply))),
-            Awaited::Reply => None,
-        })
+    pub(super) fn handle_client(&mut self, id: RequestId, from: Option<&NodeId>, reply: Reply) -> Deliveries {
+        self.update(id, |pending| pending.handle_client(from).then_some(reply))
+    }
+
+    /// Handles the number of the other servers, which the message bus has counted when it got a request, or now.
+    pub(super) fn handle_server_count(&mut self, request: Option<RequestId>, others: usize) -> Deliveries {
+        let mut deliveries = Deliveries::default();
+        if self.link != Link::Up || self.options.membership != Membership::Counted {
+            return deliveries;
+        }
+        self.counted = Some(others);
+        if let Some(pending) = request.and_then(|id| self.requests.get_mut(&id)) {
+            pending.handle_servers(others);
+        }
+        for pending in self.requests.values_mut() {
+            pending.handle_count(others, &mut deliveries);
+        }
+        self.end_complete_requests(&mut deliveries);
+        deliveries
     }
 
     /// Handles that a server has left the cluster.
@@ -217,10 +224,7 @@ impl Node {
         let mut deliveries = Deliveries::default();
         self.peers.remove(peer);
         for pending in self.requests.values_mut() {
-            if let Some(awaited) = pending.waiting.remove(peer) {
-                let missing = awaited.missing(peer.clone(), MissingReason::Disconnected);
-                deliveries.push(&pending.replies, missing);
-            }
+            pending.handle_close(peer, &mut deliveries);
         }
         self.end_complete_requests(&mut deliveries);
         deliveries.claims = self.claims.handle_close(peer);
@@ -244,7 +248,7 @@ impl Node {
         }
         self.link = link;
         if link == Link::Up {
-            self.membership = Membership::Joined;
+            self.knowledge = Knowledge::Joined;
         }
         if link == Link::Closed {
             self.next_heartbeat = None;
@@ -260,18 +264,16 @@ impl Node {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        let requests = self.requests.values().map(|pending| pending.deadline.time());
+        let requests = self.requests.values().map(Pending::deadline);
         let peers = self.peers.values().map(|deadline| deadline.time());
         requests.chain(peers).chain(self.next_heartbeat).chain(self.claims.poll_timeout()).min()
     }
 
-    /// Handles the deadlines that have passed. Returns the message that is due.
-    pub(super) fn handle_timeout(&mut self, now: Time) -> (Option<Message>, Deliveries) {
+    /// Handles the deadlines that have passed. Returns whether this server must show that it is alive, or count the others.
+    pub(super) fn handle_timeout(&mut self, now: Time) -> (bool, Deliveries) {
         let _ = self.knows_all_peers(now);
         let mut deliveries = Deliveries { claims: self.claims.handle_timeout(now), replies: Vec::new() };
-        for (_, pending) in
-            self.requests.extract_if(|_, pending| pending.deadline.expired_or_restart(pending.timeout, now))
-        {
+        for (_, pending) in self.requests.extract_if(|_, pending| pending.is_expired(now)) {
             pending.fail(MissingReason::TimedOut, &mut deliveries);
         }
         let timeout = self.options.heartbeat_timeout;
@@ -286,64 +288,27 @@ impl Node {
         if is_due {
             self.next_heartbeat = Some(now + self.options.heartbeat_interval);
         }
-        (is_due.then_some(Message::Heartbeat), deliveries)
+        (is_due, deliveries)
     }
 
-    /// Changes what a request waits for from one server. `change` returns what is awaited now, and what to pass on.
-    /// Replies that nobody waits for are ignored.
-    fn update(
-        &mut self,
-        id: RequestId,
-        from: &NodeId,
-        change: impl FnOnce(Awaited) -> Option<(Option<Awaited>, Option<Reply>)>,
-    ) -> Deliveries {
+    /// Changes what a request waits for. `change` returns what to pass on. Replies that nobody waits for are ignored.
+    fn update(&mut self, id: RequestId, change: impl FnOnce(&mut Pending) -> Option<Reply>) -> Deliveries {
         let mut deliveries = Deliveries::default();
         let Some(pending) = self.requests.get_mut(&id) else { return deliveries };
-        let Some((awaited, reply)) = pending.waiting.get(from).copied().and_then(change) else {
-            return deliveries;
-        };
-        match awaited {
-            Some(awaited) => pending.waiting.insert(from.clone(), awaited),
-            None => pending.waiting.remove(from),
-        };
-        if let Some(reply) = reply {
+        if let Some(reply) = change(pending) {
             deliveries.push(&pending.replies, reply);
         }
-        if pending.waiting.is_empty()
+        if pending.is_complete()
             && let Some(complete) = self.requests.remove(&id)
         {
-            deliveries.end(complete);
+            deliveries.end(complete.replies);
         }
         deliveries
     }
 
     fn end_complete_requests(&mut self, deliveries: &mut Deliveries) {
-        for (_, complete) in self.requests.extract_if(|_, pending| pending.waiting.is_empty()) {
-            deliveries.end(complete);
+        for (_, complete) in self.requests.extract_if(|_, pending| pending.is_complete()) {
+            deliveries.end(complete.replies);
         }
     }
-}
-
-impl Pending {
-    /// Reports everything that the request still waits for as missing.
-    fn fail(mut self, reason: MissingReason, deliveries: &mut Deliveries) {
-        for (node, awaited) in std::mem::take(&mut self.waiting) {
-            deliveries.push(&self.replies, awaited.missing(node, reason));
-        }
-        deliveries.end(self);
-    }
-}
-
-impl Awaited {
-    fn missing(self, node: NodeId, reason: MissingReason) -> Reply {
-        Reply::Missing(match self {
-            Self::Reply | Self::Count { .. } => Missing::Server { node, reason },
-            Self::Clients(count) => Missing::Clients { node, count, reason },
-        })
-    }
-}
-
-/// What is awaited if this many clients remain.
-fn remaining(clients: usize) -> Option<Awaited> {
-    (clients > 0).then_some(Awaited::Clients(clients))
 }

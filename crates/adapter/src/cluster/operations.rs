@@ -24,7 +24,7 @@ impl Adapter for ClusterAdapter {
     fn start(&self, now: Time) {
         self.node().start(now);
         self.bus.start(self.this.clone(), now);
-        self.publish(&Message::InitialHeartbeat);
+        self.join_cluster();
     }
 
     fn ready(&self) -> Ready {
@@ -77,7 +77,7 @@ impl Adapter for ClusterAdapter {
     fn add_all(&self, id: &SocketId, rooms: &[&str]) -> Result<Ready, JoinError> {
         if self.log_order.is_empty() {
             self.local.add_all(id, rooms)?;
-            return Ok(Ready::now());
+            return Ok(self.bus.joined(rooms));
         }
         for room in rooms {
             self.local.add_all(id, &[room])?;
@@ -87,7 +87,7 @@ impl Adapter for ClusterAdapter {
                 let _ = adapter.local.add_all(&id, &[&room]);
             });
         }
-        Ok(Ready::now())
+        Ok(self.bus.joined(rooms))
     }
 
     fn del(&self, id: &SocketId, room: &str) {
@@ -187,7 +187,7 @@ impl Adapter for ClusterAdapter {
     }
 
     fn server_count(&self) -> Option<usize> {
-        Some(self.node().server_count())
+        self.node().server_count()
     }
 }
 

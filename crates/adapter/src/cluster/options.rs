@@ -14,13 +14,16 @@ pub struct ClusterOptions {
     pub first_request: u64,
     /// When an event reaches the sockets of the server that sends it. Default [`LocalDelivery::AtOnce`].
     pub local_delivery: LocalDelivery,
-    /// The interval in which a server tells the others that it is alive. Default 5 s, as in Node.
+    /// How this server knows how many others there are. Default [`Membership::Heartbeats`].
+    pub membership: Membership,
+    /// The interval in which a server tells the others that it is alive, or counts them. Default 5 s, as in Node.
     pub heartbeat_interval: Duration,
     /// The silence after which another server counts as dead. Requests do not wait for it then. Default 10 s, as in
     /// Node.
     pub heartbeat_timeout: Duration,
     /// The maximum number of other servers. Requests do not wait for servers beyond the limit; everything else works.
-    /// Default 1,000.
+    /// With [`Membership::Counted`], requests wait for all that the message bus counts, and this is the maximum number of those
+    /// that a request tells apart by name. Default 1,000.
     ///
     /// Protects against programs on the message bus that invent names.
     pub max_peers: usize,
@@ -70,6 +73,7 @@ impl ClusterOptions {
             id: NodeId::from_random(id),
             first_request: u64::from_be_bytes(first_request),
             local_delivery: LocalDelivery::AtOnce,
+            membership: Membership::Heartbeats,
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(10),
             max_peers: 1_000,
@@ -80,6 +84,25 @@ impl ClusterOptions {
             max_claims: 10_000,
         }
     }
+}
+
+/// How a server knows how many others there are, and for which of them a request waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Membership {
+    /// The servers tell each other that they are alive. A request waits for those that are known by name.
+    Heartbeats,
+    /// The message bus counts the servers, as Redis does in Node's adapters. Replies may be anonymous.
+    ///
+    /// The adapter calls [`Bus::count_servers`](super::Bus::count_servers) for each request, and the driver reports the number
+    /// with [`ClusterAdapter::handle_server_count`](super::ClusterAdapter::handle_server_count). A request waits for so many
+    /// replies, and for the acknowledgements of so many clients as these replies say. Replies may arrive before the number. A
+    /// reply that does not come has [no name](crate::Missing::Server). If the number does not come, the request lasts until its
+    /// timeout.
+    ///
+    /// Nobody knows which of the servers have replied. So a server that has left is missing at once only if the number becomes
+    /// lower than that of the replies that are missing.
+    Counted,
 }
 
 /// When an event reaches the sockets of the server that sends it.

@@ -10,7 +10,8 @@ use crate::options::BroadcastOptions;
 use crate::recovery::is_logged;
 
 impl ClusterAdapter {
-    /// Handles that the message bus has refused a message after [`Bus::publish`](super::Bus::publish) had returned. No server has got it.
+    /// Handles that the message bus has refused a message after [`Bus::publish`](super::Bus::publish) had returned. No server has
+    /// got it, unless the error says otherwise.
     pub fn handle_publish_error(&self, recipient: &Recipient, message: &Message, error: &PublishError) {
         self.report_publish_error(message, error);
         if let Message::Broadcast { sequence: Some(sequence), ack: None, .. } = message {

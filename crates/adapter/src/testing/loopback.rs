@@ -9,9 +9,11 @@ use ws_proto::Time;
 
 use crate::adapter::Adapter;
 use crate::cluster::{
-    Bus, ClusterAdapter, ClusterOptions, LocalDelivery, Message, NodeId, PublishError, Recipient,
+    Bus, ClusterAdapter, ClusterOptions, LocalDelivery, Membership, Message, NodeId, PublishError, Recipient,
+    RequestId,
 };
 use crate::host::{Host, LinkChange};
+use crate::ready::Ready;
 
 /// A message bus between servers of this process. Cheap to clone; all clones are the same bus.
 ///
@@ -23,6 +25,9 @@ pub struct Loopback(Arc<Mutex<State>>);
 struct State {
     now: Time,
     local_delivery: LocalDelivery,
+    membership: Membership,
+    /// Whether replies name their sender.
+    names_repliers: bool,
     /// What was published and not accepted by the bus yet.
     published: VecDeque<Published>,
     last_offset: u64,
@@ -40,7 +45,27 @@ struct Published {
     sender: NodeId,
     namespace: Box<str>,
     recipient: Recipient,
-    message: Message,
+    content: Content,
+}
+
+enum Content {
+    Message(Message),
+    /// Asks the bus for the number of servers.
+    Count {
+        request: Option<RequestId>,
+    },
+}
+
+/// What the bus holds for a server.
+#[derive(Clone)]
+enum Delivery {
+    Message(Arc<Published>, Option<String>),
+    /// The reply of the bus to a server that has asked for the number.
+    Count {
+        to: NodeId,
+        request: Option<RequestId>,
+        servers: usize,
+    },
 }
 
 /// A server, and what the bus holds for it.
@@ -49,7 +74,7 @@ struct Attached {
     has_link: bool,
     /// How far its clock is ahead of the bus.
     clock: Duration,
-    inbox: VecDeque<(Arc<Published>, Option<String>)>,
+    inbox: VecDeque<Delivery>,
 }
 
 /// A server that is attached to a [`Loopback`]. It creates the adapters of the server's namespaces.
@@ -66,12 +91,26 @@ impl Loopback {
         Self(Arc::new(Mutex::new(State {
             now: Time::ZERO,
             local_delivery,
+            membership: Membership::Heartbeats,
+            names_repliers: true,
             published: VecDeque::new(),
             last_offset: 0,
             servers: Vec::new(),
             lost: 0,
             refusal: None,
         })))
+    }
+
+    /// Creates a bus that counts the servers, with [`Membership::Counted`]. `names_repliers` is whether replies name their sender.
+    #[must_use]
+    pub fn counting(names_repliers: bool) -> Self {
+        let bus = Self::new(LocalDelivery::AtOnce);
+        {
+            let mut state = bus.state();
+            state.membership = Membership::Counted;
+            state.names_repliers = names_repliers;
+        }
+        bus
     }
 
     /// Attaches a server.
@@ -114,7 +153,8 @@ impl Loopback {
             let adapters = state.servers[published.server].adapters.clone();
             (published, adapters)
         };
-        let Published { recipient, message, .. } = &published;
+        let Published { recipient, content, .. } = &published;
+        let Content::Message(message) = content else { return true };
         for adapter in adapters.iter().filter_map(Weak::upgrade) {
             if *adapter.id() == published.sender && *adapter.namespace() == *published.namespace {
                 adapter.handle_publish_error(recipient, message, error);
@@ -134,8 +174,12 @@ impl Loopback {
     pub fn accept_one(&self) -> bool {
         let mut state = self.state();
         let Some(published) = state.published.pop_front() else { return false };
+        if let Content::Count { request } = published.content {
+            state.count(&published, request);
+            return true;
+        }
         let in_log = state.local_delivery == LocalDelivery::InLogOrder
-            && matches!(published.message, Message::Broadcast { ack: None, .. });
+            && matches!(published.content, Content::Message(Message::Broadcast { ack: None, .. }));
         let offset = in_log.then(|| {
             state.last_offset += 1;
             format!("{:04}", state.last_offset)
@@ -151,7 +195,7 @@ impl Loopback {
                 continue;
             }
             if server.has_link {
-                server.inbox.push_back((Arc::clone(&published), offset.clone()));
+                server.inbox.push_back(Delivery::Message(Arc::clone(&published), offset.clone()));
             } else {
                 lost += 1;
             }
@@ -205,21 +249,33 @@ impl Loopback {
 
     /// Delivers the oldest message of a server. Returns `false` if there is none.
     fn deliver_one(&self, index: usize) -> bool {
-        let (published, offset, adapters, now) = {
+        let (delivery, adapters, now, names_repliers) = {
             let mut state = self.state();
-            let now = state.now;
+            let (now, names_repliers) = (state.now, state.names_repliers);
             let server = &mut state.servers[index];
-            let Some((published, offset)) = server.inbox.pop_front() else { return false };
-            (published, offset, server.adapters.clone(), now + server.clock)
+            let Some(delivery) = server.inbox.pop_front() else { return false };
+            (delivery, server.adapters.clone(), now + server.clock, names_repliers)
         };
         for adapter in adapters.iter().filter_map(Weak::upgrade) {
-            let is_recipient = match &published.recipient {
-                Recipient::All => true,
-                Recipient::Node(node) => node == adapter.id(),
-            };
-            if is_recipient && *adapter.namespace() == *published.namespace {
-                let message = published.message.clone();
-                adapter.handle_message(Some(&published.sender), message, offset.as_deref(), now);
+            match &delivery {
+                Delivery::Message(published, offset) => {
+                    let is_recipient = match &published.recipient {
+                        Recipient::All => true,
+                        Recipient::Node(node) => node == adapter.id(),
+                    };
+                    if let Content::Message(message) = &published.content
+                        && is_recipient
+                        && *adapter.namespace() == *published.namespace
+                    {
+                        let sender = (names_repliers || !is_reply(message)).then_some(&published.sender);
+                        adapter.handle_message(sender, message.clone(), offset.as_deref(), now);
+                    }
+                }
+                Delivery::Count { to, request, servers } => {
+                    if to == adapter.id() {
+                        adapter.handle_server_count(*request, *servers);
+                    }
+                }
             }
         }
         true
@@ -238,6 +294,33 @@ impl Loopback {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    /// Counts the servers of a namespace.
+    fn count(&mut self, asked: &Published, request: Option<RequestId>) {
+        let has_namespace = |server: &&Attached| {
+            let mut adapters = server.adapters.iter().filter_map(Weak::upgrade);
+            server.has_link && adapters.any(|adapter| *adapter.namespace() == *asked.namespace)
+        };
+        let servers = self.servers.iter().filter(has_namespace).count();
+        let server = &mut self.servers[asked.server];
+        if server.has_link {
+            let to = asked.sender.clone();
+            server.inbox.push_back(Delivery::Count { to, request, servers });
+        }
+    }
+}
+
+fn is_reply(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::FetchSocketsResponse { .. }
+            | Message::ServerSideEmitResponse { .. }
+            | Message::BroadcastClientCount { .. }
+            | Message::BroadcastAck { .. }
+            | Message::BroadcastMissing { .. }
+    )
 }
 
 impl fmt::Debug for Loopback {
@@ -261,7 +344,11 @@ impl Server {
         random[0] = number;
         random[8..12].copy_from_slice(&[1, 2, 3, number]);
         let mut options = ClusterOptions::new(random);
-        options.local_delivery = self.bus.state().local_delivery;
+        {
+            let state = self.bus.state();
+            options.local_delivery = state.local_delivery;
+            options.membership = state.membership;
+        }
         set(&mut options);
         let port = Port { server: self.clone(), id: options.id.clone(), namespace: namespace.into() };
         ClusterAdapter::new(namespace, host, port, options)
@@ -331,6 +418,18 @@ struct Port {
     namespace: Box<str>,
 }
 
+impl Port {
+    fn published(&self, recipient: Recipient, content: Content) -> Published {
+        Published {
+            server: self.server.index,
+            sender: self.id.clone(),
+            namespace: self.namespace.clone(),
+            recipient,
+            content,
+        }
+    }
+}
+
 impl Bus for Port {
     fn start(&self, adapter: Weak<ClusterAdapter>, now: Time) {
         let mut state = self.server.bus.state();
@@ -345,15 +444,22 @@ impl Bus for Port {
         if let Some(refusal) = &state.refusal {
             refusal(message)?;
         }
-        let published = Published {
-            server: self.server.index,
-            sender: self.id.clone(),
-            namespace: self.namespace.clone(),
-            recipient,
-            message: message.clone(),
-        };
+        let published = self.published(recipient, Content::Message(message.clone()));
         state.published.push_back(published);
         Ok(())
+    }
+
+    fn count_servers(&self, request: Option<RequestId>) {
+        let published = self.published(Recipient::All, Content::Count { request });
+        self.server.bus.state().published.push_back(published);
+    }
+
+    fn close(&self) -> Ready {
+        let is_this = |adapter: &Weak<ClusterAdapter>| {
+            adapter.upgrade().is_some_and(|adapter| *adapter.id() == self.id)
+        };
+        self.server.bus.state().servers[self.server.index].adapters.retain(|adapter| !is_this(adapter));
+        Ready::now()
     }
 
     /// The test moves the time.

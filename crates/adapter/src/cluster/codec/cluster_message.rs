@@ -303,7 +303,7 @@ pub(super) fn is_for_emitters(message: &Message) -> bool {
     }
 }
 
-fn name_of(reason: MissingReason) -> &'static str {
+pub(super) fn name_of(reason: MissingReason) -> &'static str {
     match reason {
         MissingReason::TimedOut => "timedOut",
         MissingReason::Disconnected => "disconnected",
@@ -312,7 +312,7 @@ fn name_of(reason: MissingReason) -> &'static str {
 }
 
 /// A later version may have other reasons.
-fn reason_of(name: Option<&str>) -> MissingReason {
+pub(super) fn reason_of(name: Option<&str>) -> MissingReason {
     match name {
         Some("timedOut") => MissingReason::TimedOut,
         Some("limit") => MissingReason::Limit,

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use socketio_proto::message_pack::Dialect;
 use socketio_proto::{EncodeError, EncodedEvent};
 
+use super::cluster_message::{name_of, reason_of};
 use super::document::Document;
 use super::fields::{
     Options, Packet, RoomReader, present, read_ids, read_request, read_sender, read_sockets,
@@ -24,7 +25,7 @@ use crate::room::Room;
 /// requests and replies that may have binary values. Other requests and replies are JSON, in which a binary value is an
 /// object with a list of numbers, as in Node.
 ///
-/// This format has no heartbeats and no message of a server that leaves. Node asks Redis for the number of subscribers of the
+/// This format has no heartbeats. Node asks Redis for the number of subscribers of the
 /// [request channel](Self::request_channel), and waits for so many replies. Replies do not name their sender.
 ///
 /// ```
@@ -76,6 +77,9 @@ mod types {
     pub(super) const BROADCAST: u64 = 7;
     pub(super) const BROADCAST_CLIENT_COUNT: u64 = 8;
     pub(super) const BROADCAST_ACK: u64 = 9;
+    /// Ours, as the next one. Node ignores types that it does not know.
+    pub(super) const BROADCAST_MISSING: u64 = 100;
+    pub(super) const CLOSE: u64 = 101;
 }
 
 /// The version of `notepack.io` that the adapter uses.
@@ -169,8 +173,8 @@ impl RedisCodec {
     /// Encodes a message. The recipient matters for replies only, which are then published on the channel of that server.
     ///
     /// # Errors
-    /// Returns an error if the format has no such message: heartbeats, [`Message::Close`], and messages that Node does not
-    /// have. An emitter has no requests and replies either.
+    /// Returns an error if the format has no such message: heartbeats, and those of connection state recovery. An emitter has no
+    /// requests and replies either.
     pub fn encode(&self, recipient: &Recipient, message: &Message) -> Result<Publication, FormatError> {
         if let Message::Broadcast { event, options, ack: None, .. } = message {
             return self.encode_broadcast(event, options);
@@ -286,6 +290,10 @@ impl RedisCodec {
                 self.write_broadcast_with_ack(event, options, ack, writer)?;
                 Channel::Request
             }
+            Message::Close => {
+                self.begin_request(writer).raw(r#""type":"#).number(types::CLOSE).raw("}");
+                Channel::Request
+            }
             Message::FetchSocketsResponse { request, sockets } => {
                 writer.raw(r#"{"requestId":"#).request(request).raw(r#","sockets":"#);
                 writer.list(sockets, Writer::socket)?.raw("}");
@@ -316,6 +324,12 @@ impl RedisCodec {
                 writer.raw(r#"{"type":9,"requestId":"#).request(request);
                 writer.argument(r#","packet":"#, arguments)?;
                 writer.raw("}");
+                Channel::Response
+            }
+            Message::BroadcastMissing { request, socket, reason } => {
+                writer.raw(r#"{"type":"#).number(types::BROADCAST_MISSING);
+                writer.raw(r#","requestId":"#).request(request).raw(r#","socket":"#).string(socket);
+                writer.raw(r#","reason":"#).string(name_of(*reason)).raw("}");
                 Channel::Response
             }
             message => return Err(FormatError::no_form(message)),
@@ -359,6 +373,10 @@ impl RedisCodec {
         if !is_broadcast && !is_response && *channel != *self.request_channel {
             return Err(DecodeError::UnknownChannel);
         }
+        // Redis returns each broadcast to its sender. It need not be decoded for that.
+        if is_broadcast && self.begins_with_own_name(payload) {
+            return Ok(None);
+        }
         let document = Document::read(payload, DIALECT, limits)?;
         if is_broadcast {
             self.decode_broadcast(&document, limits)
@@ -368,6 +386,13 @@ impl RedisCodec {
         } else {
             self.decode_request(&document, limits)
         }
+    }
+
+    /// Returns whether a broadcast begins as those that this server encodes: a list of three, and its name.
+    fn begins_with_own_name(&self, payload: &[u8]) -> bool {
+        let Sender::Server(id) = &self.sender else { return false };
+        let [0x93, len @ 0xa0..=0xbf, name @ ..] = payload else { return false };
+        usize::from(len & 0x1f) == id.as_str().len() && name.starts_with(id.as_str().as_bytes())
     }
 
     fn is_own(&self, uid: Option<&str>) -> bool {
@@ -491,6 +516,7 @@ impl Request<'_> {
                     sequence: None,
                 }
             }
+            types::CLOSE => Message::Close,
             number => return Err(DecodeError::UnknownType { number }),
         }))
     }
@@ -538,6 +564,10 @@ struct Response<'d> {
     #[serde(borrow)]
     rooms: Option<&'d RawValue>,
     client_count: Option<usize>,
+    #[serde(borrow)]
+    socket: Option<Cow<'d, str>>,
+    #[serde(borrow)]
+    reason: Option<Cow<'d, str>>,
     #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'d RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -558,6 +588,11 @@ fn decode_response(document: &Document<'_>, limits: &DecodeLimits) -> Result<Opt
         },
         (Some(types::BROADCAST_ACK), ..) => {
             Message::BroadcastAck { request, arguments: document.argument(response.packet)? }
+        }
+        (Some(types::BROADCAST_MISSING), ..) => {
+            let missing = DecodeError::Missing { message: "broadcast_missing", member: "socket" };
+            let socket = response.socket.as_deref().ok_or(missing)?.into();
+            Message::BroadcastMissing { request, socket, reason: reason_of(response.reason.as_deref()) }
         }
         (Some(number), ..) => return Err(DecodeError::UnknownType { number }),
         (None, Some(sockets), _) if are_ids(sockets) => {
