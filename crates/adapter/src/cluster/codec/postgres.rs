@@ -202,12 +202,30 @@ fn row_id(raw: &RawValue) -> Option<&str> {
 }
 
 impl Row {
+    /// Returns the channel of the notification.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
     /// Returns the notification, which is sent when the row has been inserted. `id` is the id of the row.
     #[must_use]
     pub fn notification(&self, id: &str) -> Publication {
+        let (before, after) = self.payload_around_id();
+        Publication {
+            channel: self.channel.to_string(),
+            payload: format!("{before}{id}{after}").into_bytes(),
+        }
+    }
+
+    /// Returns the payload of the notification before the id of the row and after it. So one statement can insert the row and
+    /// send the notification.
+    #[must_use]
+    pub fn payload_around_id(&self) -> (String, &'static str) {
         let mut writer = Writer::new(Binary::Numbers);
         writer.raw(r#"{"uid":"#).string(&self.uid).raw(r#","type":"#).number(self.number);
-        writer.raw(r#","attachmentId":"#).string(id).raw("}");
-        Publication { channel: self.channel.to_string(), payload: writer.into_json() }
+        writer.raw(r#","attachmentId":""#);
+        let before = String::from_utf8(writer.into_json()).expect("JSON is UTF-8");
+        (before, r#""}"#)
     }
 }
