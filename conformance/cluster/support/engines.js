@@ -1,0 +1,123 @@
+// The databases that carry the messages of a cluster. Each runs on a free port, with its files in a temporary folder.
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chownSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { within } from "../../node/support/wait.js";
+
+// Ends what a failed test left running. The test runner stops a file with SIGTERM.
+const running = new Set();
+process.once("exit", () => running.forEach((engine) => engine.abandon()));
+process.once("SIGTERM", () => process.exit(1));
+
+// PostgreSQL refuses to run as root, who becomes `nobody`.
+const user = process.getuid() === 0 ? { uid: 65534, gid: 65534 } : {};
+
+const postgresFolder = process.env.TIDEWIRE_POSTGRES_BIN ?? "/usr/lib/postgresql/15/bin";
+
+const redis = (program) => ({
+  command: program,
+  args: (port, folder) => [
+    ...["--port", port, "--bind", "127.0.0.1", "--dir", folder],
+    ...["--save", "", "--appendonly", "no"],
+  ],
+  isReady: "Ready to accept connections",
+  output: "stdout",
+  url: (port) => `redis://127.0.0.1:${port}`,
+  signal: "SIGTERM",
+});
+
+const PROGRAMS = {
+  redis: redis(process.env.TIDEWIRE_REDIS ?? "/usr/bin/redis-server"),
+  valkey: redis(process.env.TIDEWIRE_VALKEY ?? "valkey-server"),
+  postgres: {
+    command: join(postgresFolder, "postgres"),
+    prepare(folder) {
+      const args = ["-D", folder, "-U", "tidewire", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"];
+      execFileSync(join(postgresFolder, "initdb"), args, { ...user, stdio: ["ignore", "ignore", "inherit"] });
+    },
+    args: (port, folder) => [
+      ...["-D", folder, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
+      ...["-c", "fsync=off"],
+    ],
+    isReady: "database system is ready to accept connections",
+    output: "stderr",
+    url: (port) => `postgres://tidewire@127.0.0.1:${port}/postgres`,
+    // Ends connections, and does not wait for them.
+    signal: "SIGINT",
+  },
+};
+
+/** A running database. `name` is one of `redis`, `valkey` and `postgres`. */
+export class Engine {
+  #program;
+  #child;
+  #port;
+  #folder = mkdtempSync(join(tmpdir(), "tidewire-cluster-"));
+
+  static async start(name) {
+    const engine = new Engine();
+    engine.#program = PROGRAMS[name];
+    if (user.uid) chownSync(engine.#folder, user.uid, user.gid);
+    engine.#program.prepare?.(engine.#folder);
+    engine.#port = await freePort();
+    running.add(engine);
+    await engine.start();
+    return engine;
+  }
+
+  get url() {
+    return this.#program.url(this.#port);
+  }
+
+  /** Starts the database again, on the same port. */
+  async start() {
+    const { command, args, isReady, output } = this.#program;
+    const child = spawn(command, args(String(this.#port), this.#folder), { ...user, stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = child;
+    let text = "";
+    const ready = new Promise((resolve, reject) => {
+      for (const name of ["stdout", "stderr"]) {
+        child[name].setEncoding("utf8").on("data", (more) => {
+          text += more;
+          if (name === output && text.includes(isReady)) resolve();
+        });
+      }
+      child.once("error", (error) => reject(new Error(`cannot run ${command}: ${error.message}`)));
+      child.once("close", (status) => reject(new Error(`${command} ended with ${status} before it was ready\n${text}`)));
+    });
+    await within(20_000, `the start of ${command}`, ready);
+  }
+
+  /** Stops the database. It keeps its files. */
+  async stop() {
+    const ended = once(this.#child, "close");
+    this.#child.kill(this.#program.signal);
+    await within(20_000, "the end of the database", ended);
+  }
+
+  /** Stops the database and removes its files. */
+  async remove() {
+    running.delete(this);
+    await this.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Ends the database when the tests end early. */
+  abandon() {
+    // PostgreSQL ends its processes then.
+    this.#child?.kill(this.#program.signal === "SIGINT" ? "SIGQUIT" : "SIGKILL");
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
