@@ -1,0 +1,123 @@
+//! Starts PostgreSQL.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// PostgreSQL refuses to run as root, who becomes `nobody`.
+const NOBODY: u32 = 65534;
+
+/// A database with files of its own. It ends with this program, or when it is dropped.
+pub(crate) struct Database {
+    pub(crate) port: u16,
+    folder: TempDir,
+    running: Option<Child>,
+}
+
+/// Returns the URL of a database that all tests share.
+pub(crate) fn shared() -> &'static str {
+    static SHARED: OnceLock<(Database, String)> = OnceLock::new();
+    &SHARED
+        .get_or_init(|| {
+            let database = Database::start();
+            let url = url(database.port);
+            (database, url)
+        })
+        .1
+}
+
+/// Returns the URL of a database that listens, or is passed on, at this port.
+pub(crate) fn url(port: u16) -> String {
+    format!("postgres://tidewire@127.0.0.1:{port}/postgres")
+}
+
+impl Database {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        if is_root() {
+            chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may do this");
+        }
+        let data = folder.path().join("data");
+        let mut initdb = command(&program("initdb"));
+        initdb.args(["-U", "tidewire", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "-D"]);
+        let output = initdb.arg(&data).output().expect("initdb is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut database = Self { port: free_port(), folder, running: None };
+        database.run();
+        database
+    }
+
+    /// Starts it again, on the same port and with the same files.
+    pub(crate) fn run(&mut self) {
+        // The shell ends PostgreSQL when this program closes its end of the pipe, in whatever way it ends.
+        let script = r#""$@" & read -r _; kill -INT $!; wait $!"#;
+        let mut shell = command(Path::new("/bin/sh"));
+        shell.args(["-c", script, "sh"]).arg(program("postgres"));
+        shell.arg("-D").arg(self.folder.path().join("data")).args(["-p", &self.port.to_string()]);
+        for setting in
+            ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=300"]
+        {
+            shell.args(["-c", setting]);
+        }
+        let mut child = shell
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut errors = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut log = String::new();
+        while !log.contains("database system is ready to accept connections") {
+            let read = errors.read_line(&mut log).expect("the log is text");
+            assert_ne!(read, 0, "PostgreSQL did not start: {log}");
+        }
+        // Somebody must read what it writes later.
+        std::thread::spawn(move || errors.lines().map_while(Result::ok).for_each(drop));
+        self.running = Some(child);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            drop(child.stdin.take());
+            child.wait().expect("it is a child of this program");
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn program(name: &str) -> PathBuf {
+    let folder = std::env::var_os("TIDEWIRE_POSTGRES_BIN");
+    let folder = folder.map_or_else(|| PathBuf::from("/usr/lib/postgresql/15/bin"), PathBuf::from);
+    let program = folder.join(name);
+    assert!(program.exists(), "{} is missing; TIDEWIRE_POSTGRES_BIN names the folder", program.display());
+    program
+}
+
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/");
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0)
+}
+
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it listens").port()
+}
