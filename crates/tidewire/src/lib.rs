@@ -25,6 +25,7 @@
 //! | [`engineio`] | Engine.IO without Socket.IO: a server of messages over long-polling and WebSocket |
 //! | [`ws`] | WebSocket without Socket.IO, client and server |
 //! | `redis` | clusters of servers over Redis or Valkey; with the feature `redis` |
+//! | `postgres` | clusters of servers over PostgreSQL; with the feature `postgres` |
 //! | `testing` | clients in the process of the server, for tests; with the feature `testing` |
 //! | `metrics` | what the servers of the process count; with the feature `metrics` |
 //!
@@ -42,6 +43,7 @@
 //! | `ws` | no | [`ws`] |
 //! | `tls` | no | `wss` and `https`, with rustls and its `ring` crypto provider |
 //! | `redis` | no | `redis`, the adapter of a server in a cluster over Redis or Valkey, and an emitter |
+//! | `postgres` | no | `postgres`, the adapter of a server in a cluster over PostgreSQL |
 //! | `testing` | no | `testing`, for the `dev-dependencies` of a program |
 //! | `axum` | no | `ws::Upgrade` as an axum extractor |
 //! | `metrics` | no | counts for the facade of the crate `metrics`, and `metrics` |
@@ -92,6 +94,12 @@ pub mod ws {
 #[cfg(feature = "redis")]
 pub mod redis {
     pub use adapter_redis::*;
+}
+
+/// Clusters of Socket.IO servers over PostgreSQL.
+#[cfg(feature = "postgres")]
+pub mod postgres {
+    pub use adapter_postgres::*;
 }
 
 /// The metrics of the process: connections, bytes, events, refusals and more, for the recorder of the crate [`metrics`].
