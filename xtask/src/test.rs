@@ -1,5 +1,6 @@
 //! `cargo xtask test`: runs the stages, fast ones first, and prints the count at the end.
 
+mod cluster;
 mod javascript;
 mod report;
 mod rust;

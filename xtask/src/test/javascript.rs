@@ -58,7 +58,7 @@ pub(super) fn against_the_reference(scope: Scope) -> Result<Tally> {
     with_programs(&mut tests, &folder)?;
     tests.envs(repetitions(scope));
     if let Some(shard) = scope.shard_of(REFERENCE_SHARDS)? {
-        let files = smoke_and(shard, test_files(&folder)?);
+        let files = smoke_and(REFERENCE_SMOKE, shard, test_files(&folder)?);
         tests.arg("--").args(files.iter().map(|file| format!("test/{file}")));
     }
     run(&mut tests)
@@ -70,7 +70,7 @@ fn repetitions(scope: Scope) -> Option<(&'static str, &'static str)> {
 }
 
 /// The sorted names of the test files.
-fn test_files(folder: &Path) -> Result<Vec<String>> {
+pub(super) fn test_files(folder: &Path) -> Result<Vec<String>> {
     let tests = folder.join("test");
     let entries = fs::read_dir(&tests).with_context(|| format!("cannot read {}", tests.display()))?;
     let mut names = entries
@@ -82,9 +82,9 @@ fn test_files(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The smoke test, and the shard of the other files.
-fn smoke_and(shard: Shard, files: Vec<String>) -> Vec<String> {
+pub(super) fn smoke_and(smoke: &[&str], shard: Shard, files: Vec<String>) -> Vec<String> {
     let (mut chosen, others): (Vec<_>, Vec<_>) =
-        files.into_iter().partition(|file| REFERENCE_SMOKE.contains(&file.as_str()));
+        files.into_iter().partition(|file| smoke.contains(&file.as_str()));
     chosen.extend(shard.of_all(others));
     chosen
 }
@@ -141,7 +141,7 @@ fn needs_playwright(file: &str) -> bool {
 }
 
 /// Installs the packages of a suite and returns its folder.
-fn suite(folder: &str) -> Result<PathBuf> {
+pub(super) fn suite(folder: &str) -> Result<PathBuf> {
     let folder = environment::root()?.join(folder);
     environment::node_packages(&folder)?;
     Ok(folder)
@@ -158,7 +158,7 @@ fn with_programs(tests: &mut Command, folder: &Path) -> Result<()> {
 }
 
 /// An environment variable, and the program that it names to the tests.
-type Program = (&'static str, PathBuf);
+pub(super) type Program = (&'static str, PathBuf);
 
 /// Builds the binary and the conformance programs. Debug builds save more build time than the tests lose. All programs are
 /// built at once and for the whole workspace, so that they share the crates that the stage `unit` has built.
@@ -182,7 +182,7 @@ fn our_programs() -> Result<Vec<Program>> {
 }
 
 /// Runs `tests` against our programs.
-fn against_tidewire(tests: &mut Command, programs: &[Program]) -> Result<Tally> {
+pub(super) fn against_tidewire(tests: &mut Command, programs: &[Program]) -> Result<Tally> {
     tests.envs(programs.iter().cloned());
     let mut tally = run(tests)?;
     // Against Tidewire no test may be skipped: a skipped test is a disabled test.
@@ -193,7 +193,7 @@ fn against_tidewire(tests: &mut Command, programs: &[Program]) -> Result<Tally> 
     Ok(tally)
 }
 
-fn npm(folder: &Path, script: &str) -> Command {
+pub(super) fn npm(folder: &Path, script: &str) -> Command {
     let mut command = Command::new("npm");
     command
         .args(["run", "--silent", script])
@@ -220,7 +220,8 @@ mod tests {
         let files = test_files(&environment::root()?.join("conformance/node"))?;
         let mut times = vec![0; files.len()];
         for number in 1..=REFERENCE_SHARDS {
-            let chosen = smoke_and(format!("{number}/{REFERENCE_SHARDS}").parse()?, files.clone());
+            let chosen =
+                smoke_and(REFERENCE_SMOKE, format!("{number}/{REFERENCE_SHARDS}").parse()?, files.clone());
             for (file, times) in files.iter().zip(&mut times) {
                 *times += chosen.iter().filter(|other| *other == file).count();
             }

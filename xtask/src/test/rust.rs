@@ -1,5 +1,6 @@
 //! The stages that run cargo.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -62,8 +63,18 @@ pub(super) fn unit() -> Result<Tally> {
     Ok(tests(cargo().args(test).arg("--tests"))? + tests(cargo().args(test).arg("--doc"))?)
 }
 
+/// Runs the tests of the adapters that start databases. `postgres` is the folder of its programs.
+pub(super) fn with_databases(postgres: &Path) -> Result<Tally> {
+    // The binary enables the same features as in the other stages, so that fewer crates are compiled again.
+    let packages = ["--package", "tidewire-adapter-postgres", "--package", "tidewire-cli"];
+    let features = ["--features", "tidewire-adapter-postgres/postgres-server-tests"];
+    let mut command = cargo();
+    command.args(["test", "--locked", "--no-fail-fast", "--test", "all"]).args(packages).args(features);
+    tests(command.env("TIDEWIRE_POSTGRES_BIN", postgres))
+}
+
 /// The arguments for the crates whose features the workspace enables, to build them without these features.
-const WITHOUT_FEATURES: [&str; 14] = [
+const WITHOUT_FEATURES: [&str; 16] = [
     "--package",
     "tidewire-net",
     "--package",
@@ -74,6 +85,8 @@ const WITHOUT_FEATURES: [&str; 14] = [
     "tidewire-server",
     "--package",
     "tidewire-client",
+    "--package",
+    "tidewire-adapter-postgres",
     "--package",
     "tidewire",
     "--no-default-features",

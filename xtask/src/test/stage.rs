@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::tally::Tally;
-use super::{javascript, rust};
+use super::{cluster, javascript, rust};
 use crate::autobahn::{self, Cases, Verdict};
 use crate::shard::Scope;
 use crate::{bench, floors};
@@ -31,6 +31,8 @@ pub(super) enum Stage {
     Browser,
     /// Autobahn's test suite, against `/ws` of the binary and against our client.
     Autobahn,
+    /// Servers of Tidewire and of Node in one cluster, over databases.
+    Cluster,
     /// The tests of `Node` against Node's own server, to prove that they expect nothing that Node does not do.
     Reference,
 }
@@ -46,7 +48,7 @@ struct Row {
 
 impl Stage {
     /// All stages, fast ones first.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Format,
         Self::Floors,
         Self::Lints,
@@ -54,6 +56,7 @@ impl Stage {
         Self::Unit,
         Self::Instructions,
         Self::Node,
+        Self::Cluster,
         Self::Browser,
         Self::Autobahn,
         Self::Reference,
@@ -68,8 +71,9 @@ impl Stage {
             Self::Lints => ("lints", 345, 345),
             Self::Wasm => ("wasm", 90, 90),
             Self::Unit => ("unit", 11 * 60, 11 * 60),
-            Self::Instructions => ("instructions", 345, 345),
-            Self::Node => ("node", 330, 12 * 60),
+            Self::Instructions => ("instructions", 285, 285),
+            Self::Node => ("node", 240, 12 * 60),
+            Self::Cluster => ("cluster", 150, 5 * 60),
             Self::Browser => ("browser", 330, 20 * 60),
             Self::Autobahn => ("autobahn", 2 * 60, 60 * 60),
             Self::Reference => ("reference", 2 * 60, 5 * 60),
@@ -91,7 +95,7 @@ impl Stage {
 
     /// Whether `cargo xtask test` runs only a smoke test and a shard of it.
     pub(super) fn has_shards(self) -> bool {
-        matches!(self, Self::Autobahn | Self::Reference)
+        matches!(self, Self::Cluster | Self::Autobahn | Self::Reference)
     }
 
     /// The budget. A stage that takes longer fails.
@@ -113,6 +117,7 @@ impl Stage {
             Self::Unit => rust::unit(),
             Self::Instructions => instructions_kept(),
             Self::Node => javascript::in_node(scope),
+            Self::Cluster => cluster::run(scope),
             Self::Browser => javascript::in_a_browser(scope),
             Self::Autobahn => autobahn_passed(scope),
             Self::Reference => javascript::against_the_reference(scope),
