@@ -97,6 +97,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", env = "TIDEWIRE_METRICS")]
     pub(crate) metrics: Option<String>,
 
+    /// URL of the database over which this server forms a cluster with others, of Tidewire or of Node:
+    /// postgres://user:password@host/database. The environment variable keeps the password out of the list of processes
+    /// [default: no cluster]
+    #[arg(long, value_name = "URL", env = "TIDEWIRE_CLUSTER", hide_env_values = true)]
+    pub(crate) cluster: Option<String>,
+
     /// Directory with the files of the JavaScript client, for instance node_modules/socket.io-client/dist; pages then
     /// load them from /socket.io/socket.io.js [default: none]
     #[arg(long, value_name = "DIR", env = "TIDEWIRE_CLIENT_FILES")]

@@ -3,6 +3,7 @@
 mod application;
 mod args;
 mod browser_client;
+mod cluster;
 mod demo;
 mod log;
 #[cfg(feature = "metrics")]

@@ -23,6 +23,7 @@ use tower::{Layer, ServiceBuilder};
 use crate::application;
 use crate::args::{self, ServeArgs};
 use crate::browser_client;
+use crate::cluster;
 use crate::demo;
 #[cfg(feature = "metrics")]
 use crate::metrics;
@@ -74,6 +75,9 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     builder = builder.client_files(browser_client::added_to(official));
     if let Some(tls) = tls {
         builder = builder.tls(tls);
+    }
+    if let Some(url) = &args.cluster {
+        builder = cluster::join(builder, url).await?;
     }
     let connections = TaskTracker::new();
     let figures = (!args.no_demo).then(|| demo::Figures::new(connections.clone()));
