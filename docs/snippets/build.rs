@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The values that the fragments of a document use without defining them, as parameters of a function.
-const PARAMETERS: [(&str, &str); 10] = [
+const PARAMETERS: [(&str, &str); 11] = [
     ("README", ""),
     ("client", "socket: Socket"),
+    ("cluster", ""),
     ("deployment", ""),
     ("engineio", "mut members: Vec<Sender>, news: &str, server: Server, mut socket: Socket"),
     ("from-node", "io: Server, namespace: Namespace, socket: Socket"),

@@ -14,6 +14,7 @@ macro_rules! document {
 }
 
 document!(client, "client.md");
+document!(cluster, "cluster.md");
 document!(deployment, "deployment.md");
 document!(engineio, "engineio.md");
 document!(from_node, "from-node.md");

@@ -1,0 +1,1 @@
+//! The fragments of `cluster.md` import what they use.
