@@ -57,6 +57,13 @@ fn adapter(builder: Builder, options: &HashMap<&str, &str>) -> Result<Builder, F
                 .heartbeat_timeout(milliseconds(options, "heartbeat-timeout"));
             Ok(builder.adapter(adapter.build()?))
         }
+        #[cfg(feature = "redis")]
+        "redis" => Ok(builder.adapter(tidewire::redis::RedisAdapter::new(url)?)),
+        #[cfg(feature = "redis")]
+        "redis-sharded" => {
+            let mode = tidewire::redis::SubscriptionMode::Dynamic;
+            Ok(builder.adapter(tidewire::redis::RedisAdapter::builder(url).sharded(mode).build()?))
+        }
         engine => Err(format!("this program was built without the format {engine:?} ({url})").into()),
     }
 }

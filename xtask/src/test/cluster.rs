@@ -23,11 +23,12 @@ const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
 
 pub(super) fn run(scope: Scope) -> Result<Tally> {
     let postgres = postgres()?;
-    let of_adapters = rust::with_databases(&postgres)?;
+    let redis = apt::provided("redis-server")?;
+    let of_adapters = rust::with_databases(&postgres, &redis)?;
     let folder = javascript::suite("conformance/cluster")?;
     let mut tests = npm(&folder, "test");
     tests.env("TIDEWIRE_POSTGRES_BIN", postgres);
-    tests.env("TIDEWIRE_REDIS", apt::provided("redis-server")?).env("TIDEWIRE_VALKEY", valkey(&folder)?);
+    tests.env("TIDEWIRE_REDIS", redis).env("TIDEWIRE_VALKEY", valkey(&folder)?);
     if let Some(shard) = scope.shard_of(SHARDS)? {
         let files = smoke_and(SMOKE, shard, javascript::test_files(&folder)?);
         tests.arg("--").args(files.iter().map(|file| format!("test/{file}")));

@@ -63,18 +63,20 @@ pub(super) fn unit() -> Result<Tally> {
     Ok(tests(cargo().args(test).arg("--tests"))? + tests(cargo().args(test).arg("--doc"))?)
 }
 
-/// Runs the tests of the adapters that start databases. `postgres` is the folder of its programs.
-pub(super) fn with_databases(postgres: &Path) -> Result<Tally> {
+/// Runs the tests of the adapters that start databases. `postgres` is the folder of its programs, `redis` is the server.
+pub(super) fn with_databases(postgres: &Path, redis: &Path) -> Result<Tally> {
     // The binary enables the same features as in the other stages, so that fewer crates are compiled again.
-    let packages = ["--package", "tidewire-adapter-postgres", "--package", "tidewire-cli"];
-    let features = ["--features", "tidewire-adapter-postgres/postgres-server-tests"];
+    let packages = ["tidewire-adapter-postgres", "tidewire-adapter-redis", "tidewire-cli"];
+    let features =
+        "tidewire-adapter-postgres/postgres-server-tests,tidewire-adapter-redis/redis-server-tests";
     let mut command = cargo();
-    command.args(["test", "--locked", "--no-fail-fast", "--test", "all"]).args(packages).args(features);
-    tests(command.env("TIDEWIRE_POSTGRES_BIN", postgres))
+    command.args(["test", "--locked", "--no-fail-fast", "--test", "all", "--features", features]);
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    tests(command.env("TIDEWIRE_POSTGRES_BIN", postgres).env("TIDEWIRE_REDIS_SERVER", redis))
 }
 
 /// The arguments for the crates whose features the workspace enables, to build them without these features.
-const WITHOUT_FEATURES: [&str; 16] = [
+const WITHOUT_FEATURES: [&str; 18] = [
     "--package",
     "tidewire-net",
     "--package",
@@ -87,6 +89,8 @@ const WITHOUT_FEATURES: [&str; 16] = [
     "tidewire-client",
     "--package",
     "tidewire-adapter-postgres",
+    "--package",
+    "tidewire-adapter-redis",
     "--package",
     "tidewire",
     "--no-default-features",
