@@ -98,7 +98,8 @@ pub(crate) struct ServeArgs {
     pub(crate) metrics: Option<String>,
 
     /// URL of the database over which this server forms a cluster with others, of Tidewire or of Node:
-    /// postgres://user:password@host/database. The environment variable keeps the password out of the list of processes
+    /// postgres://user:password@host/database, redis://user:password@host, or redis+sharded://… for the format of
+    /// `createShardedAdapter`; rediss for TLS. The environment variable keeps the password out of the list of processes
     /// [default: no cluster]
     #[arg(long, value_name = "URL", env = "TIDEWIRE_CLUSTER", hide_env_values = true)]
     pub(crate) cluster: Option<String>,
