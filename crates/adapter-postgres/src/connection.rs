@@ -41,7 +41,9 @@ impl Connector {
             config.application_name("tidewire");
         }
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(timeout);
+            // All hosts of the URL are tried within the limit.
+            let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+            config.connect_timeout(timeout / u32::try_from(hosts).unwrap_or(u32::MAX));
         }
         config.tcp_user_timeout(timeout);
         // The system counts it in seconds.
