@@ -11,5 +11,8 @@ export async function redisEmitter(url, namespace) {
 
 export async function postgresEmitter(url, namespace) {
   const pool = new pg.Pool({ connectionString: url });
+  // The emitter does not say when it has sent something, so the database may end while a connection is still open.
+  pool.on("error", () => {});
+  pool.on("connect", (client) => client.on("error", () => {}));
   return { io: new PostgresEmitter(pool, namespace), close: () => pool.end() };
 }
