@@ -1,4 +1,5 @@
-//! The examples do what their readers expect.
+//! The examples do what their readers expect. Most of them have their tests in their own file, for readers to copy, and are
+//! modules here: a program for each of them would have to be linked.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,6 +22,10 @@ mod axum_example;
 #[path = "../../../examples/feed.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod feed;
+
+#[path = "../../../examples/trading_feed.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod trading_feed;
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.expect("in time")
