@@ -23,6 +23,10 @@ mod axum_example;
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod feed;
 
+#[path = "../../../examples/collaboration.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod collaboration;
+
 #[path = "../../../examples/trading_feed.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod trading_feed;
