@@ -27,6 +27,10 @@ mod feed;
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod collaboration;
 
+#[path = "../../../examples/notifications.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod notifications;
+
 #[path = "../../../examples/trading_feed.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod trading_feed;
