@@ -31,6 +31,10 @@ mod collaboration;
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod notifications;
 
+#[path = "../../../examples/rest.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod rest;
+
 #[path = "../../../examples/trading_feed.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod trading_feed;
