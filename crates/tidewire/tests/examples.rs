@@ -39,6 +39,11 @@ mod notifications;
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod rest;
 
+#[cfg(feature = "tls")]
+#[path = "../../../examples/tls.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod tls_example;
+
 #[path = "../../../examples/trading_feed.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod trading_feed;
