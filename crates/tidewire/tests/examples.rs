@@ -27,6 +27,10 @@ mod feed;
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod collaboration;
 
+#[path = "../../../examples/cookie_session.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod cookie_session;
+
 #[path = "../../../examples/graceful_shutdown.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod graceful_shutdown;
