@@ -35,6 +35,10 @@ mod cookie_session;
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod graceful_shutdown;
 
+#[path = "../../../examples/jwt.rs"]
+#[allow(dead_code, reason = "`main` is for `cargo run`")]
+mod jwt;
+
 #[path = "../../../examples/notifications.rs"]
 #[allow(dead_code, reason = "`main` is for `cargo run`")]
 mod notifications;
