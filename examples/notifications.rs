@@ -106,7 +106,7 @@ async fn authenticate(
     tokens: State<Tokens>,
     Auth(credentials): Auth<Credentials>,
 ) -> Result<(), ConnectError> {
-    let user = tokens.0.0.get(&*credentials.token).ok_or("not authorized")?;
+    let user = tokens.0.0.get(&*credentials.token).ok_or_else(|| ConnectError::new("not authorized"))?;
     socket.set_extension(User(user));
     Ok(())
 }

@@ -23,8 +23,8 @@ async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let options: HashMap<&str, &str> =
         arguments.chunks_exact(2).map(|pair| (pair[0].trim_start_matches("--"), &*pair[1])).collect();
-    let mut limits = Limits::default();
-    limits.cluster_timeout = milliseconds(&options, "requests-timeout");
+    let cluster_timeout = milliseconds(&options, "requests-timeout");
+    let limits = Limits { cluster_timeout, ..Limits::default() };
     let io = adapter(Server::builder(), &options)?.limits(limits).build();
     let heard = Heard::default();
     for namespace in ["/", "/chat"] {
