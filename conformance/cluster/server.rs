@@ -50,21 +50,18 @@ fn milliseconds(options: &HashMap<&str, &str>, name: &str) -> Duration {
 fn adapter(builder: Builder, options: &HashMap<&str, &str>) -> Result<Builder, Failure> {
     let url = options["url"];
     match options["engine"] {
-        #[cfg(feature = "postgres")]
         "postgres" => {
             let adapter = tidewire::postgres::PostgresAdapter::builder(url)
                 .heartbeat_interval(milliseconds(options, "heartbeat-interval"))
                 .heartbeat_timeout(milliseconds(options, "heartbeat-timeout"));
             Ok(builder.adapter(adapter.build()?))
         }
-        #[cfg(feature = "redis")]
         "redis" => Ok(builder.adapter(tidewire::redis::RedisAdapter::new(url)?)),
-        #[cfg(feature = "redis")]
         "redis-sharded" => {
             let mode = tidewire::redis::SubscriptionMode::Dynamic;
             Ok(builder.adapter(tidewire::redis::RedisAdapter::builder(url).sharded(mode).build()?))
         }
-        engine => Err(format!("this program was built without the format {engine:?} ({url})").into()),
+        engine => Err(format!("there is no format {engine:?}").into()),
     }
 }
 
