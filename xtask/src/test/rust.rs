@@ -109,7 +109,6 @@ fn tests(command: &mut Command) -> Result<Tally> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
 
