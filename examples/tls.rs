@@ -1,5 +1,5 @@
 //! `https` and `wss`, with a certificate that can be renewed while the server runs:
-//! `cargo run -p tidewire --example tls -- [chain.pem key.pem]`.
+//! `cargo run -p tidewire --features tls --example tls -- [chain.pem key.pem]`.
 //!
 //! Without files, the server makes a certificate for `localhost` when it starts. No client trusts it, so this is for tries:
 //! `curl -k https://localhost:3000/socket.io/?EIO=4\&transport=polling`.
