@@ -8,8 +8,8 @@ use http::Request;
 use tidewire_ws::{AllowedOrigins, ConnectError, Connector, Server, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Level};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::soon;
@@ -27,7 +27,10 @@ impl Log {
         LazyLock::force(&SECOND);
         let log = Self::default();
         let to = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone());
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(Level::WARN)
+            .with_writer(move || to.clone());
         (log, subscriber.finish().set_default())
     }
 
