@@ -64,6 +64,7 @@ for (const namespace of ["/", "/chat"]) {
   nsp.on("connection", async (socket) => {
     socket.data = { name: socket.handshake.auth.name };
     await socket.join(socket.handshake.auth.rooms ?? []);
+    socket.on("say", (room, message) => nsp.to(room).emit("said", message));
     socket.emit("ready");
   });
   nsp.on("tell", (value) => heard.push({ namespace, value: pack(value) }));
@@ -89,6 +90,10 @@ const collected = (run) =>
 const operations = {
   /** Sends an event to clients. */
   emit: (command) => selected(command).emit(command.event, ...unpack(command.args)),
+  /** Sends many events, for `figures.js`. */
+  flood({ count, ...command }) {
+    for (let sent = 0; sent < count; sent++) selected(command).emit(command.event, ...unpack(command.args));
+  },
   /** Sends an event to clients, and returns their acknowledgements. */
   ask: (command) =>
     collected((done) => selected(command).timeout(command.timeout).emit(command.event, ...unpack(command.args), done)),

@@ -2,15 +2,18 @@
 //! commands.
 #![allow(clippy::print_stdout, reason = "the tests read standard output")]
 
+mod link;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use link::Reporter;
 use serde::Deserialize;
 use serde_json::json;
 use tidewire::server::{
     Auth, Broadcast, Builder, FetchedSocket, HandlerError, IncompleteAcks, Limits, Namespace, Server, Socket,
-    Value,
+    State, Value,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,12 +28,15 @@ async fn main() -> Result<(), Failure> {
         arguments.chunks_exact(2).map(|pair| (pair[0].trim_start_matches("--"), &*pair[1])).collect();
     let cluster_timeout = milliseconds(&options, "requests-timeout");
     let limits = Limits { cluster_timeout, ..Limits::default() };
-    let io = adapter(Server::builder(), &options)?.limits(limits).build();
+    let link = Reporter::default();
+    let builder = adapter(Server::builder(), &options)?.limits(limits);
+    let io = builder.observer(link.clone()).state(link.clone()).build();
     let heard = Heard::default();
     for namespace in ["/", "/chat"] {
         register(&io.of(namespace), &heard);
     }
-    let listener = io.bind("127.0.0.1:0").await?;
+    link.register(&io);
+    let listener = io.bind(options.get("listen").unwrap_or(&"127.0.0.1:0")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     tokio::spawn(obey(io.clone(), heard));
     let mut terminated = signal(SignalKind::terminate())?;
@@ -46,20 +52,33 @@ fn milliseconds(options: &HashMap<&str, &str>, name: &str) -> Duration {
     Duration::from_millis(options[name].parse().expect("a number"))
 }
 
+/// How long the database may take to answer.
+fn link_timeout(options: &HashMap<&str, &str>) -> Option<Duration> {
+    options.contains_key("link-timeout").then(|| milliseconds(options, "link-timeout"))
+}
+
 /// Sets the adapter of the format that the options name.
 fn adapter(builder: Builder, options: &HashMap<&str, &str>) -> Result<Builder, Failure> {
     let url = options["url"];
     match options["engine"] {
         "postgres" => {
-            let adapter = tidewire::postgres::PostgresAdapter::builder(url)
+            let mut adapter = tidewire::postgres::PostgresAdapter::builder(url)
                 .heartbeat_interval(milliseconds(options, "heartbeat-interval"))
                 .heartbeat_timeout(milliseconds(options, "heartbeat-timeout"));
+            if let Some(limit) = link_timeout(options) {
+                adapter = adapter.response_timeout(limit);
+            }
             Ok(builder.adapter(adapter.build()?))
         }
-        "redis" => Ok(builder.adapter(tidewire::redis::RedisAdapter::new(url)?)),
-        "redis-sharded" => {
-            let mode = tidewire::redis::SubscriptionMode::Dynamic;
-            Ok(builder.adapter(tidewire::redis::RedisAdapter::builder(url).sharded(mode).build()?))
+        "redis" | "redis-sharded" => {
+            let mut adapter = tidewire::redis::RedisAdapter::builder(url);
+            if options["engine"] == "redis-sharded" {
+                adapter = adapter.sharded(tidewire::redis::SubscriptionMode::Dynamic);
+            }
+            if let Some(limit) = link_timeout(options) {
+                adapter = adapter.response_timeout(limit).connect_timeout(limit).ping_interval(limit / 2);
+            }
+            Ok(builder.adapter(adapter.build()?))
         }
         engine => Err(format!("there is no format {engine:?}").into()),
     }
@@ -76,12 +95,14 @@ struct Client {
 }
 
 fn register(namespace: &Namespace, heard: &Heard) {
-    namespace.on_connection(async |socket: Socket, Auth(client): Auth<Client>| {
-        socket.set_data(json!({ "name": client.name }))?;
-        socket.join(client.rooms).await?;
-        socket.emit("ready", ());
-        Ok::<_, HandlerError>(())
-    });
+    namespace.on_connection(
+        async |socket: Socket, Auth(client): Auth<Client>, State(link): State<Reporter>| {
+            socket.set_data(json!({ "name": client.name }))?;
+            socket.join(client.rooms).await?;
+            link.welcome(&socket);
+            Ok::<_, HandlerError>(())
+        },
+    );
     let (heard, name) = (Arc::clone(heard), namespace.name().to_owned());
     namespace.on_server_side_emit("tell", move |value: Value| {
         let told = json!({ "namespace": name, "value": pack(&value) });
@@ -119,6 +140,8 @@ struct Command {
     value: serde_json::Value,
     #[serde(default)]
     timeout: u64,
+    #[serde(default)]
+    count: usize,
     #[serde(default)]
     close: bool,
 }
@@ -167,6 +190,12 @@ fn at_once(io: &Server, command: &Command) -> Option<Result<serde_json::Value, F
             [one, two] => selected().emit(&command.event, (unpack(one), unpack(two))),
             _ => return Some(Err("too many arguments".into())),
         },
+        "flood" => {
+            let argument = command.args.first().map(unpack).unwrap_or_default();
+            for _ in 0..command.count {
+                selected().emit(&command.event, (&argument,));
+            }
+        }
         "join" => selected().sockets_join(&command.rooms),
         "leave" => selected().sockets_leave(&command.rooms),
         "disconnect" => selected().disconnect_sockets(command.close),

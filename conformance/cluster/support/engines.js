@@ -72,6 +72,10 @@ export class Engine {
     return this.#program.url(this.#port);
   }
 
+  get process() {
+    return this.#child.pid;
+  }
+
   /** Starts the database again, on the same port. */
   async start() {
     const { command, args, isReady, output } = this.#program;

@@ -1,4 +1,5 @@
 // The servers of a cluster, and their clients.
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
@@ -21,6 +22,8 @@ export class Member {
   #answers = new Map();
   #lastId = 0;
   #clients = [];
+  /** Is called with each message that the server could not send to others, or perhaps not. */
+  onFailure = () => {};
 
   static async start(kind, args) {
     const member = new Member();
@@ -36,8 +39,22 @@ export class Member {
     return member;
   }
 
+  get port() {
+    return Number(new URL(this.url).port);
+  }
+
+  get process() {
+    return this.#child.process.pid;
+  }
+
   errors() {
     return this.#child.errors();
+  }
+
+  /** The resident memory in bytes. */
+  memory() {
+    const status = readFileSync(`/proc/${this.process}/status`, "utf8");
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)[1]) * 1024;
   }
 
   /** Makes the server do something, and returns the result. `operations` in `node-server.js` has the commands. */
@@ -51,6 +68,7 @@ export class Member {
   }
 
   #handleAnswer({ id, ...answer }) {
+    if (id === "failure") this.onFailure(answer);
     this.#answers.get(id)?.(answer);
     this.#answers.delete(id);
   }
