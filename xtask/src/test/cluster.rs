@@ -16,7 +16,7 @@ use crate::shard::Scope;
 const SHARDS: usize = 3;
 
 /// These files run for every change and belong to no shard.
-const SMOKE: &[&str] = &["postgres.test.js", "redis.test.js"];
+const SMOKE: &[&str] = &["chaos-redis.test.js", "postgres.test.js", "redis.test.js"];
 
 /// Where Debian installs the programs of PostgreSQL. They are not on the `PATH`.
 const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
@@ -29,9 +29,16 @@ pub(super) fn run(scope: Scope) -> Result<Tally> {
     let mut tests = npm(&folder, "test");
     tests.env("TIDEWIRE_POSTGRES_BIN", postgres);
     tests.env("TIDEWIRE_REDIS", redis).env("TIDEWIRE_VALKEY", valkey(&folder)?);
-    if let Some(shard) = scope.shard_of(SHARDS)? {
-        let files = smoke_and(SMOKE, shard, javascript::test_files(&folder)?);
-        tests.arg("--").args(files.iter().map(|file| format!("test/{file}")));
+    tests.envs(javascript::repetitions(scope));
+    match scope.shard_of(SHARDS)? {
+        Some(shard) => {
+            let files = smoke_and(SMOKE, shard, javascript::test_files(&folder)?);
+            tests.arg("--").args(files.iter().map(|file| format!("test/{file}")));
+        }
+        // The files of the folder `full` run too.
+        None => {
+            tests.env("TIDEWIRE_HAPROXY", apt::provided("haproxy")?);
+        }
     }
     Ok(of_adapters + against_tidewire(&mut tests, &[server()?])?)
 }

@@ -64,8 +64,8 @@ pub(super) fn against_the_reference(scope: Scope) -> Result<Tally> {
     run(&mut tests)
 }
 
-/// Tells the tests to repeat those of MessagePack over each transport, if all tests run.
-fn repetitions(scope: Scope) -> Option<(&'static str, &'static str)> {
+/// Tells the tests to repeat some of them, if all tests run.
+pub(super) fn repetitions(scope: Scope) -> Option<(&'static str, &'static str)> {
     (scope == Scope::Full).then_some(("TIDEWIRE_FULL", "1"))
 }
 
