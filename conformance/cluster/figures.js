@@ -45,20 +45,17 @@ const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1]
 /** A client that only counts, so that it needs less time than a server. */
 class Receiver {
   count = 0;
-  last = 0;
 
-  static async connect(url) {
+  static async connect(url, rooms) {
     const receiver = new Receiver();
     const socket = new WebSocket(`${url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
     receiver.socket = socket;
     let isReady = false;
     socket.on("message", (message) => {
-      if (message[0] === 0x30) socket.send(`40${JSON.stringify({ name: "receiver", rooms: ["all"] })}`);
+      if (message[0] === 0x30) socket.send(`40${JSON.stringify({ name: "receiver", rooms })}`);
       else if (message[0] === 0x32) socket.send("3");
-      else if (isReady) {
-        receiver.count += 1;
-        receiver.last = performance.now();
-      } else if (message.includes("ready")) isReady = true;
+      else if (isReady) receiver.count += 1;
+      else if (message.includes("ready")) isReady = true;
     });
     await until("a receiver", () => isReady);
     return receiver;
@@ -72,8 +69,9 @@ class Cluster {
     const args = ["--engine", options.engine, "--url", cluster.engine.url, "--requests-timeout", "2000"];
     cluster.members = await Promise.all(Array.from({ length: nodes }, () => Member.start(kind, args)));
     cluster.receivers = [];
-    for (const member of cluster.members) {
-      for (let index = 0; index < receivers; index++) cluster.receivers.push(await Receiver.connect(member.url));
+    for (const [place, member] of cluster.members.entries()) {
+      const rooms = ["all", ...(place === 0 ? ["near"] : []), ...(place === nodes - 1 ? ["far"] : [])];
+      for (let index = 0; index < receivers; index++) cluster.receivers.push(await Receiver.connect(member.url, rooms));
     }
     await until("all servers", async () => (await cluster.members[0].run("servers")) === nodes);
     await cluster.portion(); // warms up, and waits for subscriptions
@@ -104,17 +102,20 @@ class Cluster {
     };
   }
 
-  /** The time in microseconds by which an event reaches a client of another server later than one of its own. */
+  /** The time in microseconds that an event needs longer to a client of another server than to one of the sender's server. */
   async hop() {
-    const [own, other] = [this.receivers[0], this.receivers.at(-1)];
-    const times = [];
+    const sender = this.receivers[0];
+    const times = { near: [], far: [] };
     for (let hop = 0; hop < HOPS; hop++) {
-      const counts = this.receivers.map(({ count }) => count + 1);
-      await this.members[0].run("emit", { to: ["all"], event: "said", args: [PAYLOAD] });
-      while (!this.receivers.every(({ count }, index) => count === counts[index])) await new Promise(setImmediate);
-      times.push((other.last - own.last) * 1_000);
+      for (const [room, receiver] of [["near", sender], ["far", this.receivers.at(-1)]]) {
+        const before = receiver.count;
+        const begin = performance.now();
+        sender.socket.send(`42${JSON.stringify(["say", room, PAYLOAD])}`);
+        while (receiver.count === before) await new Promise(setImmediate);
+        times[room].push((performance.now() - begin) * 1_000);
+      }
     }
-    return median(times);
+    return median(times.far) - median(times.near);
   }
 
   async stop() {

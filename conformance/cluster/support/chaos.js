@@ -152,7 +152,8 @@ export class Chaos {
   async rage(report) {
     const left = this.#shuffled([...Object.keys(this.faults), "kill", "reset", "swallow", "restartDatabase"]);
     while (left.length > 0) {
-      const names = left.splice(0, 1 + this.random(2));
+      // There is only one database to restart.
+      const names = [...new Set(left.splice(0, 1 + this.random(2)))];
       const targets = this.#shuffled(this.nodes);
       const said = (name, index) => (name === "restartDatabase" ? name : `${name} server ${targets[index].index}`);
       report(names.map(said).join(", "));

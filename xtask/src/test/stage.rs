@@ -73,7 +73,7 @@ impl Stage {
             Self::Unit => ("unit", 11 * 60, 11 * 60),
             Self::Instructions => ("instructions", 285, 285),
             Self::Node => ("node", 240, 12 * 60),
-            Self::Cluster => ("cluster", 150, 5 * 60),
+            Self::Cluster => ("cluster", 150, 8 * 60),
             Self::Browser => ("browser", 330, 20 * 60),
             Self::Autobahn => ("autobahn", 2 * 60, 60 * 60),
             Self::Reference => ("reference", 2 * 60, 5 * 60),
