@@ -158,7 +158,8 @@ impl RedisAdapterBuilder {
     }
 
     /// Sets how long the first clients of a namespace wait until the server is subscribed. After that they may connect, and do not
-    /// reach the clients of other servers until Redis can be reached. Default 5 s.
+    /// reach the clients of other servers until Redis can be reached. When it is subscribed
+    /// later, the namespace [learns](adapter::Host::on_link) that messages may have been lost. Default 5 s.
     pub fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.settings.ready_timeout = timeout;
         self

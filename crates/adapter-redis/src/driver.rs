@@ -71,6 +71,18 @@ struct Member {
 }
 
 impl Member {
+    /// The namespace gets the messages of the others from now on.
+    fn handle_subscribed(&mut self, shared: &Shared) {
+        let is_first = !self.namespace.is_ready.send_replace(true);
+        if is_first && self.namespace.age() >= shared.settings.ready_timeout {
+            // Clients may have connected before, and may have missed something.
+            self.handle_link(LinkChange::Lost);
+        }
+        if !self.handle_link(LinkChange::Restored { gap: true }) {
+            shared.count_servers(&self.namespace);
+        }
+    }
+
     /// Returns whether it is news.
     fn handle_link(&mut self, change: LinkChange) -> bool {
         let is_lost = change == LinkChange::Lost;
@@ -152,10 +164,7 @@ impl Driver {
         self.is_down = false;
         self.shared.link.send_replace(LinkState::Up);
         for member in &mut self.members {
-            member.namespace.is_ready.send_replace(true);
-            if !member.handle_link(LinkChange::Restored { gap: true }) {
-                self.shared.count_servers(&member.namespace);
-            }
+            member.handle_subscribed(&self.shared);
         }
     }
 
@@ -199,8 +208,9 @@ impl Driver {
                         if let Err(error) = subscriptions.attach(&namespace).await {
                             return Some(error.into());
                         }
-                        namespace.is_ready.send_replace(true);
-                        self.shared.count_servers(&namespace);
+                        if let Some(member) = self.members.last_mut() {
+                            member.handle_subscribed(&self.shared);
+                        }
                     }
                     Command::Detach { namespace, close, done } => {
                         self.remove(&namespace);

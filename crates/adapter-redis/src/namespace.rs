@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use adapter::cluster::codec::{DecodeError, DecodeLimits};
 use adapter::cluster::{ClusterAdapter, NodeId};
@@ -64,6 +65,11 @@ impl NamespaceState {
 
     pub(crate) fn adapter(&self) -> Option<Arc<ClusterAdapter>> {
         self.started.get()?.adapter.upgrade()
+    }
+
+    /// Returns the time since the namespace has been started.
+    pub(crate) fn age(&self) -> Duration {
+        self.started.get().map_or(Duration::ZERO, |started| started.clock.start.elapsed())
     }
 
     /// Decodes a message, and passes it to the adapter.

@@ -16,13 +16,15 @@ use tidewire_adapter_redis::{
 use tokio::runtime::Runtime;
 
 use crate::support::{
-    Clock, Proxy, RedisServer, Server, Traffic, free_port, namespace, runtime, settle, wait_until,
+    Clock, LIMIT, Proxy, RedisServer, Server, Traffic, free_port, namespace, runtime, settle, wait_until,
 };
 
 const RESTORED: LinkChange = LinkChange::Restored { gap: true };
 
 fn builder(url: String) -> RedisAdapterBuilder {
-    RedisAdapter::builder(url).reconnection_delay(Duration::from_millis(5), Duration::from_millis(50))
+    RedisAdapter::builder(url)
+        .reconnection_delay(Duration::from_millis(5), Duration::from_millis(50))
+        .ready_timeout(LIMIT)
 }
 
 /// Starts a server with a socket.
@@ -289,4 +291,12 @@ fn a_server_that_is_closed_and_dropped_leaves_nothing_in_redis() {
         let clients: String = redis.command(&[b"CLIENT", b"LIST"]);
         clients.lines().count() == 1
     });
+}
+
+#[test]
+fn clients_that_could_connect_before_the_first_link_learn_that_they_may_have_missed_something() {
+    let (redis, runtime) = (RedisServer::start(), runtime());
+    let (one, _) = start(&runtime, builder(redis.url()).ready_timeout(Duration::ZERO), 1);
+    one.wait_for_link(LinkChange::Lost);
+    one.wait_for_link(RESTORED);
 }
