@@ -113,7 +113,8 @@ impl PostgresAdapterBuilder {
     }
 
     /// Sets how long clients of a new namespace wait until this server receives the messages of the others. After that,
-    /// they connect all the same. Default 3 s.
+    /// they connect all the same. When it receives them later, the namespace [learns](adapter::Host::on_link) that messages may have
+    /// been lost. Default 3 s.
     pub fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.options.ready_timeout = timeout;
         self

@@ -186,7 +186,13 @@ impl Shared {
                 continue;
             }
             let Some(adapter) = subscription.adapter() else { continue };
-            if subscription.is_lost.swap(false, Ordering::Relaxed) {
+            let mut was_lost = subscription.is_lost.swap(false, Ordering::Relaxed);
+            // It is the first time. Clients may have connected before, and may have missed something.
+            if !was_lost && subscription.clock.start().elapsed() >= self.options.ready_timeout {
+                adapter.handle_link(LinkChange::Lost);
+                was_lost = true;
+            }
+            if was_lost {
                 adapter.handle_link(LinkChange::Restored { gap: true });
             } else if let Err(error) = self.enqueue(&subscription, Recipient::All, &Message::InitialHeartbeat)
             {

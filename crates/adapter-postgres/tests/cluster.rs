@@ -58,7 +58,9 @@ impl PostgresCluster {
         let mut cluster = Self { runtime, servers: Vec::new(), prefix, start: Instant::now(), client };
         for number in 0..count {
             let relay = Relay::start(cluster.runtime.handle(), port);
-            let builder = PostgresAdapter::builder(database::url(relay.port)).channel_prefix(&cluster.prefix);
+            let builder = PostgresAdapter::builder(database::url(relay.port))
+                .channel_prefix(&cluster.prefix)
+                .ready_timeout(LIMIT);
             let bus = {
                 let _guard = cluster.runtime.enter();
                 set(builder).build().expect("the options are valid")

@@ -164,3 +164,12 @@ fn an_adapter_needs_a_runtime() {
     let outside = PostgresAdapter::new("postgres://localhost/db");
     assert!(matches!(outside, Err(ConfigError::NoRuntime)), "{outside:?}");
 }
+
+#[test]
+fn clients_that_could_connect_before_the_first_link_learn_that_they_may_have_missed_something() {
+    let cluster =
+        PostgresCluster::with(database::shared(), 1, |builder| builder.ready_timeout(Duration::ZERO));
+    cluster.until("the first link", || cluster.servers[0].bus.is_connected());
+    let links = cluster.servers[0].host.take_links();
+    assert_eq!(links, [LinkChange::Lost, LinkChange::Restored { gap: true }]);
+}
