@@ -106,7 +106,8 @@ export class Chaos {
     const outages = (client) => client.outages.length + client.absences.length;
     const before = new Map(this.#of(nodes).map((client) => [client, outages(client)]));
     await action();
-    await until("a lost link", () => [...before].every(([client, count]) => outages(client) > count || this.journal.isAway(client)));
+    const knows = ([client, count]) => outages(client) > count || this.journal.isAway(client);
+    await until("a lost link", () => [...before].every(knows));
     await repair();
     await this.settled(nodes);
   }
@@ -172,8 +173,9 @@ export class Chaos {
     this.#isSending = false;
     await this.#senders;
     const last = this.clients.map((client) => this.#send(client, "all"));
-    const missing = () =>
-      this.clients.flatMap((client) => last.filter((event) => !this.journal.has(client, event)).map((event) => `${event.session} to ${client.name}`));
+    const missingOf = (client) =>
+      last.filter((event) => !this.journal.has(client, event)).map(({ session }) => `${session} to ${client.name}`);
+    const missing = () => this.clients.flatMap(missingOf);
     await until("the last events", () => missing().length === 0).catch((error) => {
       throw new Error(`${error.message}: ${missing()}`);
     });

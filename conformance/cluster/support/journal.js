@@ -95,9 +95,10 @@ export class Journal {
           const reason = this.#reason(session, client, number, range, lastElsewhere);
           missed[reason ?? "silence"] = (missed[reason ?? "silence"] ?? 0) + 1;
           if (reason) continue;
+          const { name, node, outages, absences } = client;
           violations.push(
-            `${client.name} of server ${client.node} missed ${session.number}/${number} of ${session.client.name} in silence: ` +
-              JSON.stringify({ range, outages: client.outages, absences: client.absences, ...this.#failures.size && { failures: this.#failures.size } }),
+            `${name} of server ${node} missed ${session.number}/${number} of ${session.client.name} in silence: ` +
+              JSON.stringify({ range, outages, absences }),
           );
         }
       }
