@@ -108,12 +108,13 @@ impl Shared {
     /// Handles what Redis has pushed on a channel. `name` is the channel or the pattern that the server has subscribed to.
     pub(crate) fn handle_push(&self, name: &[u8], channel: &[u8], payload: &[u8]) {
         self.counters.count_received(payload.len());
-        let namespace = std::str::from_utf8(name).ok().and_then(|name| self.routes.namespace(name));
-        let (Some(namespace), Ok(channel)) = (namespace, std::str::from_utf8(channel)) else {
+        let (Ok(name), Ok(channel)) = (std::str::from_utf8(name), std::str::from_utf8(channel)) else {
             // A program of another kind may have rooms whose names are not UTF-8.
             self.counters.count_invalid();
             return;
         };
+        // The namespace may have been closed since Redis sent the message.
+        let Some(namespace) = self.routes.namespace(name) else { return };
         if let Err(error) = namespace.handle_push(channel, payload, &self.settings.decode_limits) {
             self.counters.count_invalid();
             let channel = Excerpt(channel);
