@@ -72,6 +72,8 @@ pub(super) fn with_databases(postgres: &Path, redis: &Path) -> Result<Tally> {
     let mut command = cargo();
     command.args(["test", "--locked", "--no-fail-fast", "--test", "all", "--features", features]);
     command.args(packages.iter().flat_map(|package| ["--package", package]));
+    // These tests mostly wait, for timeouts of seconds.
+    command.args(["--", "--test-threads=8"]);
     tests(command.env("TIDEWIRE_POSTGRES_BIN", postgres).env("TIDEWIRE_REDIS_SERVER", redis))
 }
 

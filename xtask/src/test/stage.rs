@@ -70,13 +70,13 @@ impl Stage {
             Self::Floors => ("floors", 30, 30),
             Self::Lints => ("lints", 345, 345),
             Self::Wasm => ("wasm", 90, 90),
-            Self::Unit => ("unit", 11 * 60, 11 * 60),
+            Self::Unit => ("unit", 600, 11 * 60),
             Self::Instructions => ("instructions", 285, 285),
             Self::Node => ("node", 240, 12 * 60),
-            Self::Cluster => ("cluster", 150, 8 * 60),
+            Self::Cluster => ("cluster", 240, 8 * 60),
             Self::Browser => ("browser", 330, 20 * 60),
-            Self::Autobahn => ("autobahn", 2 * 60, 60 * 60),
-            Self::Reference => ("reference", 2 * 60, 5 * 60),
+            Self::Autobahn => ("autobahn", 105, 60 * 60),
+            Self::Reference => ("reference", 105, 5 * 60),
         };
         Row { name, budget, full_budget }
     }
