@@ -1,5 +1,5 @@
 // The servers of a cluster, and their clients.
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import assert from "node:assert/strict";
@@ -101,6 +101,14 @@ export class Member {
 
   signal(name) {
     this.#child.process.kill(name);
+  }
+
+  /** Stops all threads of the server. The signal alone stops them only later, if the machine is busy. */
+  async suspend() {
+    this.signal("SIGSTOP");
+    const threads = `/proc/${this.#child.process.pid}/task`;
+    const isStopped = (thread) => / [Tt] /.test(readFileSync(`${threads}/${thread}/stat`, "utf8").replace(/^.*\)/s, ""));
+    await until("all threads are stopped", () => readdirSync(threads).every(isStopped));
   }
 
   async kill() {

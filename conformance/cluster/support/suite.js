@@ -283,7 +283,7 @@ export function clusterSuite({
           const victim = await join(victimKind);
           await counted(4, [...members, victim]);
           // A stopped server does not answer, and its connections stay open.
-          victim.signal("SIGSTOP");
+          await victim.suspend();
           const begin = Date.now();
           const request = sender().run("consult", { event: "consult", value: 1 });
           await victim.kill();
