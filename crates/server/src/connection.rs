@@ -91,7 +91,7 @@ pub struct Connection {
     /// The time of the last poll with a turn in which handlers ran.
     last_poll: Time,
     /// The number of such turns since the last one that was measured.
-    unmeasured_turns: u32,
+    unmeasured_turns: u8,
     /// The number of turns that were measured. Only its lowest bits count.
     measured_turns: u8,
     /// The number of events in this turn, for the metrics.
@@ -476,5 +476,15 @@ impl SessionHandler for Connection {
         // wait forever. The hard limits apply in this case.
         (events < limits.max_queued_events && bytes < limits.max_queued_bytes)
             || self.machine.sockets().any(|task| task.socket().acks().has_waiters())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Connection;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 216, "{} bytes", size_of::<Connection>());
     }
 }

@@ -34,7 +34,7 @@ impl WakeQueue {
     }
 }
 
-/// Wakes all tasks, some hundred at a time. Between two batches, the tasks that have been woken run, and the runtime polls
+/// Wakes all tasks, a few at a time. Between two batches, the tasks that have been woken run, and the runtime polls
 /// its sockets.
 ///
 /// A runtime runs its tasks in the order in which they were woken. If all readers in a large room were woken at once, a

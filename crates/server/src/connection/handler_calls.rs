@@ -20,7 +20,7 @@ const MAX_TIME: Duration = Duration::from_millis(5);
 
 /// The number of turns with handlers between two that are measured. A reading of the clock costs up to 400 instructions,
 /// and an event in a turn of its own about 6,000.
-pub(crate) const MAX_UNMEASURED_TURNS: u32 = 31;
+pub(crate) const MAX_UNMEASURED_TURNS: u8 = 31;
 
 /// For the metrics, the duration of one event handler is taken after so many measured turns. That costs three readings of
 /// the clock.
