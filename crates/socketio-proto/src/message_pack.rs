@@ -12,9 +12,11 @@ mod date;
 mod decode;
 mod encode;
 mod error;
+mod format;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use bytes::Bytes;
 use engineio_proto::MessageBatch;

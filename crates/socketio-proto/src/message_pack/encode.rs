@@ -3,12 +3,11 @@
 //! MessagePack puts the number of elements in front of a list, and JSON does not. So the JSON text is scanned twice: first
 //! the elements are counted, then the values are written. There is no tree of values, and no recursion.
 
-use rmp::encode::{
-    ValueWriteError, write_array_len, write_bin_len, write_bool, write_f64, write_map_len, write_nil,
-    write_sint, write_str_len, write_uint,
-};
-
 use super::Dialect;
+use super::write::{
+    write_bool, write_bytes_length, write_float, write_list_length, write_map_length, write_nil,
+    write_signed, write_text_length, write_unsigned,
+};
 use crate::error::EncodeError;
 use crate::json_unescape::unescape;
 use crate::packet::PacketType;
@@ -41,18 +40,18 @@ pub(super) fn encode_packet(packet: &OutgoingPacket<'_>, out: &mut Vec<u8>) -> R
     check_lengths(lengths.into_iter().chain(packet.attachments().iter().map(|data| data.len())))?;
     let is_ack = packet.packet_type() == PacketType::Ack;
     let members = 2 + u32::from(packet.json().is_some()) + u32::from(packet.id().is_some());
-    must(write_map_len(out, members));
+    write_map_length(out, members);
     let write_id = |out: &mut Vec<u8>| {
         if let Some(id) = packet.id() {
             write_text(out, "id");
-            must(write_uint(out, id));
+            write_unsigned(out, id);
         }
     };
     if is_ack {
         write_id(out);
     }
     write_text(out, "type");
-    must(write_uint(out, packet.packet_type().number().into()));
+    write_unsigned(out, packet.packet_type().number().into());
     if let Some(json) = packet.json() {
         write_text(out, "data");
         write_data(out, json, packet.attachments(), Dialect::Notepack2)?;
@@ -190,11 +189,11 @@ struct Writer<'o, 'a> {
 impl ScanObserver for Writer<'_, '_> {
     fn open(&mut self, is_object: bool) {
         match self.containers.next() {
-            Some(Container::Values(members)) if is_object => must(write_map_len(self.out, members)),
-            Some(Container::Values(elements)) => must(write_array_len(self.out, elements)),
+            Some(Container::Values(members)) if is_object => write_map_length(self.out, members),
+            Some(Container::Values(elements)) => write_list_length(self.out, elements),
             Some(Container::Attachment(number)) => {
                 let data = self.attachments[number as usize];
-                must(write_bin_len(self.out, data.len() as u32));
+                write_bytes_length(self.out, data.len() as u32);
                 self.out.extend_from_slice(data);
                 self.is_in_placeholder = true;
             }
@@ -213,9 +212,9 @@ impl ScanObserver for Writer<'_, '_> {
             return;
         }
         match raw {
-            "null" => write_nil(self.out).expect(ACCEPTS_EVERYTHING),
-            "true" => write_bool(self.out, true).expect(ACCEPTS_EVERYTHING),
-            "false" => write_bool(self.out, false).expect(ACCEPTS_EVERYTHING),
+            "null" => write_nil(self.out),
+            "true" => write_bool(self.out, true),
+            "false" => write_bool(self.out, false),
             text if text.starts_with('"') => write_json_text(self.out, text),
             number => write_number(self.out, number, self.dialect),
         }
@@ -241,21 +240,21 @@ fn write_number(out: &mut Vec<u8>, text: &str, dialect: Dialect) {
     if let Ok(number) = text.parse::<u64>()
         && number <= max
     {
-        return must(write_uint(out, number));
+        return write_unsigned(out, number);
     }
     if let Ok(number) = text.parse::<i64>()
         && number.unsigned_abs() <= max
     {
-        return must(write_sint(out, number));
+        return write_signed(out, number);
     }
     // A number of JSON is always a number of Rust.
     let number: f64 = text.parse().unwrap_or(f64::NAN);
     if number.fract() != 0.0 || !range.contains(&number) {
-        must(write_f64(out, number));
+        write_float(out, number);
     } else if number < 0.0 {
-        must(write_sint(out, number as i64));
+        write_signed(out, number as i64);
     } else {
-        must(write_uint(out, number as u64));
+        write_unsigned(out, number as u64);
     }
 }
 
@@ -269,13 +268,6 @@ fn write_json_text(out: &mut Vec<u8>, raw: &str) {
 }
 
 fn write_text(out: &mut Vec<u8>, text: &str) {
-    must(write_str_len(out, text.len() as u32));
+    write_text_length(out, text.len() as u32);
     out.extend_from_slice(text.as_bytes());
-}
-
-const ACCEPTS_EVERYTHING: &str = "a vector accepts everything";
-
-/// `rmp` writes to streams, which may fail.
-fn must<T>(written: Result<T, ValueWriteError>) {
-    written.expect(ACCEPTS_EVERYTHING);
 }

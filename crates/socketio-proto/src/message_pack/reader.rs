@@ -1,11 +1,7 @@
 //! Reads the values of a MessagePack message one after another, without their meaning for a packet.
-//!
-//! The markers are those of the crate `rmp`. Its functions for reading work on streams, whose errors would hide what is
-//! wrong with the message.
-
-use rmp::Marker;
 
 use super::error::MessagePackError;
+use super::format::*;
 
 /// A value, or the beginning of a list or a map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,55 +48,55 @@ impl<'m> Reader<'m> {
 
     /// Reads the next value. The elements of a list or a map follow as values of their own.
     pub(super) fn token(&mut self) -> Result<Token<'m>, MessagePackError> {
-        let [marker] = self.array()?;
-        Ok(match Marker::from_u8(marker) {
-            Marker::FixPos(value) => Token::Unsigned(value.into()),
-            Marker::FixNeg(value) => Token::Signed(value.into()),
-            Marker::Null => Token::Nil,
-            Marker::False => Token::Bool(false),
-            Marker::True => Token::Bool(true),
-            Marker::U8 => Token::Unsigned(u8::from_be_bytes(self.array()?).into()),
-            Marker::U16 => Token::Unsigned(u16::from_be_bytes(self.array()?).into()),
-            Marker::U32 => Token::Unsigned(u32::from_be_bytes(self.array()?).into()),
-            Marker::U64 => Token::Unsigned(u64::from_be_bytes(self.array()?)),
-            Marker::I8 => Token::Signed(i8::from_be_bytes(self.array()?).into()),
-            Marker::I16 => Token::Signed(i16::from_be_bytes(self.array()?).into()),
-            Marker::I32 => Token::Signed(i32::from_be_bytes(self.array()?).into()),
-            Marker::I64 => Token::Signed(i64::from_be_bytes(self.array()?)),
-            Marker::F32 => Token::Float(f32::from_be_bytes(self.array()?).into()),
-            Marker::F64 => Token::Float(f64::from_be_bytes(self.array()?)),
-            Marker::FixStr(length) => Token::Text(self.bytes(length.into())?),
-            Marker::Str8 => Token::Text(self.bytes8()?),
-            Marker::Str16 => Token::Text(self.bytes16()?),
-            Marker::Str32 => Token::Text(self.bytes32()?),
-            Marker::Bin8 => Token::Bytes(self.bytes8()?),
-            Marker::Bin16 => Token::Bytes(self.bytes16()?),
-            Marker::Bin32 => Token::Bytes(self.bytes32()?),
-            Marker::FixArray(length) => self.list(length.into())?,
-            Marker::Array16 => {
+        let [format] = self.array()?;
+        Ok(match format {
+            value @ POSITIVE_FIXINT..FIXMAP => Token::Unsigned(value.into()),
+            value @ NEGATIVE_FIXINT.. => Token::Signed((value as i8).into()),
+            NIL => Token::Nil,
+            FALSE => Token::Bool(false),
+            TRUE => Token::Bool(true),
+            UINT_8 => Token::Unsigned(u8::from_be_bytes(self.array()?).into()),
+            UINT_16 => Token::Unsigned(u16::from_be_bytes(self.array()?).into()),
+            UINT_32 => Token::Unsigned(u32::from_be_bytes(self.array()?).into()),
+            UINT_64 => Token::Unsigned(u64::from_be_bytes(self.array()?)),
+            INT_8 => Token::Signed(i8::from_be_bytes(self.array()?).into()),
+            INT_16 => Token::Signed(i16::from_be_bytes(self.array()?).into()),
+            INT_32 => Token::Signed(i32::from_be_bytes(self.array()?).into()),
+            INT_64 => Token::Signed(i64::from_be_bytes(self.array()?)),
+            FLOAT_32 => Token::Float(f32::from_be_bytes(self.array()?).into()),
+            FLOAT_64 => Token::Float(f64::from_be_bytes(self.array()?)),
+            FIXSTR..NIL => Token::Text(self.bytes((format - FIXSTR).into())?),
+            STR_8 => Token::Text(self.bytes8()?),
+            STR_16 => Token::Text(self.bytes16()?),
+            STR_32 => Token::Text(self.bytes32()?),
+            BIN_8 => Token::Bytes(self.bytes8()?),
+            BIN_16 => Token::Bytes(self.bytes16()?),
+            BIN_32 => Token::Bytes(self.bytes32()?),
+            FIXARRAY..FIXSTR => self.list((format - FIXARRAY).into())?,
+            ARRAY_16 => {
                 let length = u16::from_be_bytes(self.array()?);
                 self.list(length.into())?
             }
-            Marker::Array32 => {
+            ARRAY_32 => {
                 let length = u32::from_be_bytes(self.array()?);
                 self.list(length)?
             }
-            Marker::FixMap(length) => self.map(length.into())?,
-            Marker::Map16 => {
+            FIXMAP..FIXARRAY => self.map((format - FIXMAP).into())?,
+            MAP_16 => {
                 let length = u16::from_be_bytes(self.array()?);
                 self.map(length.into())?
             }
-            Marker::Map32 => {
+            MAP_32 => {
                 let length = u32::from_be_bytes(self.array()?);
                 self.map(length)?
             }
-            Marker::FixExt1 => match self.extension(1)? {
+            FIXEXT_1 => match self.extension(1)? {
                 (JAVASCRIPT, _) => Token::Undefined,
                 (kind, data) => Token::Extension(kind, data),
             },
-            Marker::FixExt2 => self.extension(2).map(|(kind, data)| Token::Extension(kind, data))?,
-            Marker::FixExt4 => self.extension(4).map(|(kind, data)| Token::Extension(kind, data))?,
-            Marker::FixExt8 => match self.extension(8)? {
+            FIXEXT_2 => self.extension(2).map(|(kind, data)| Token::Extension(kind, data))?,
+            FIXEXT_4 => self.extension(4).map(|(kind, data)| Token::Extension(kind, data))?,
+            FIXEXT_8 => match self.extension(8)? {
                 (JAVASCRIPT, data) => {
                     let (milliseconds, _) =
                         data.split_first_chunk().ok_or(MessagePackError::UnexpectedEnd)?;
@@ -108,20 +104,20 @@ impl<'m> Reader<'m> {
                 }
                 (kind, data) => Token::Extension(kind, data),
             },
-            Marker::FixExt16 => self.extension(16).map(|(kind, data)| Token::Extension(kind, data))?,
-            Marker::Ext8 => {
+            FIXEXT_16 => self.extension(16).map(|(kind, data)| Token::Extension(kind, data))?,
+            EXT_8 => {
                 let length = u8::from_be_bytes(self.array()?);
                 self.long_extension(length.into())?
             }
-            Marker::Ext16 => {
+            EXT_16 => {
                 let length = u16::from_be_bytes(self.array()?);
                 self.long_extension(length.into())?
             }
-            Marker::Ext32 => {
+            EXT_32 => {
                 let length = u32::from_be_bytes(self.array()?);
                 self.long_extension(length)?
             }
-            Marker::Reserved => return Err(MessagePackError::ReservedByte { offset: self.position - 1 }),
+            RESERVED => return Err(MessagePackError::ReservedByte { offset: self.position - 1 }),
         })
     }
 
