@@ -1,5 +1,5 @@
 //! Two servers that act like one, with a message bus that the program has written itself:
-//! `cargo run -p tidewire --features client --example two_servers`.
+//! `cargo run -p tidewire --features client,cluster --example two_servers`.
 //!
 //! The bus of this example is a channel, so both servers are in one process. A bus between processes has the same parts: it
 //! encodes each `Message` where this one sends a copy, and decodes it where this one calls `handle_message`.

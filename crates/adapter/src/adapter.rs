@@ -39,8 +39,7 @@ where
 ///
 /// An adapter keeps the sockets of its own process in an [`InMemoryAdapter`], which [`local`](Self::local) returns. By
 /// default, every method does its work there, which is right for a single process. An adapter of a cluster overrides
-/// the methods that concern the other servers. [`ClusterAdapter`](crate::cluster::ClusterAdapter) does that for any
-/// message bus.
+/// the methods that concern the other servers. `ClusterAdapter` does that for any message bus, see [`cluster`](crate::cluster).
 ///
 /// No method waits. Unless it says otherwise, a method takes effect on this process before it returns, and the other
 /// servers are informed after that. If [`BroadcastOptions::local`] is set, they are not informed.

@@ -1,5 +1,7 @@
 //! The adapter of a single process.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod recovery;
 
 use std::fmt;
@@ -303,13 +305,6 @@ impl InMemoryAdapter {
     /// order.
     pub fn observe_rooms(&self, observer: RoomObserver) {
         if self.room_observer.set(observer).is_ok() {
-            self.write().record_changes();
-        }
-    }
-
-    /// Sets the function with which the adapter of a cluster observes the rooms. It is called before that of the server.
-    pub(crate) fn observe_rooms_for_bus(&self, observer: RoomObserver) {
-        if self.bus_observer.set(observer).is_ok() {
             self.write().record_changes();
         }
     }

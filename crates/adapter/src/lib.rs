@@ -1,10 +1,9 @@
-//! The Socket.IO adapter interface, the in-memory adapter, and the adapter of a cluster without its message bus. An
-//! adapter stores rooms and selects the receivers of a broadcast.
+//! The Socket.IO adapter interface, the in-memory adapter, and with the feature `cluster` the adapter of a cluster without its
+//! message bus. An adapter stores rooms and selects the receivers of a broadcast.
 //!
 //! An [`Adapter`] stores the sockets of one namespace ([`LocalSocket`]s) and the [`Room`]s they are in, and delivers
 //! events to the sockets that a [`BroadcastOptions`] selects. [`InMemoryAdapter`] is the adapter of a single process.
-//! [`ClusterAdapter`](cluster::ClusterAdapter) is the adapter of several processes. It leaves the message bus between
-//! them to a [`Bus`](cluster::Bus).
+//! `cluster::ClusterAdapter` is the adapter of several processes. It leaves the message bus between them to a `cluster::Bus`.
 //!
 //! This crate does not encode packets for connections (a broadcast takes an [`EncodedEvent`], which is encoded once for
 //! all receivers), does not buffer messages, and does no I/O. An adapter never waits: delivery pushes to a queue, and
@@ -23,7 +22,14 @@
 //!   [`del_all`](Adapter::del_all) has returned, the socket receives no broadcast that begins later, and joining a room
 //!   does nothing.
 //!
-//! The feature `testing` adds a cluster in one process, and tests that every adapter must pass.
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `cluster` | in [`cluster`]: `ClusterAdapter`, and `codec`, the formats of messages that Node servers understand |
+//! | `testing` | `cluster`; in `testing`: a cluster in one process, and tests that every adapter must pass |
+//!
+//! None is on by default: an adapter that leaves its own sockets to an [`InMemoryAdapter`] needs none.
 
 mod adapter;
 pub mod cluster;

@@ -93,8 +93,7 @@ pub enum Missing {
     },
     /// Another server has not replied. For a broadcast, it has not said how many clients have received the event.
     Server {
-        /// The server. `None` if only the number of servers is known, see
-        /// [`Membership::Counted`](crate::cluster::Membership::Counted).
+        /// The server. `None` if only the number of servers is known (`cluster::Membership::Counted`).
         node: Option<NodeId>,
         /// The reason.
         reason: MissingReason,

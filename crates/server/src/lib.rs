@@ -60,6 +60,9 @@ mod server;
 mod socket;
 
 /// Types for writing your own [`Adapter`].
+///
+/// With the feature `cluster`, [`adapter::cluster`] contains `ClusterAdapter`, the adapter of a cluster over any message bus,
+/// and the formats of messages that Node servers understand.
 pub mod adapter {
     pub use ::adapter::*;
 }

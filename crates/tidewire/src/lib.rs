@@ -42,8 +42,9 @@
 //! | `engineio` | yes | [`engineio`] |
 //! | `ws` | no | [`ws`] |
 //! | `tls` | no | `wss` and `https`, with rustls and its `ring` crypto provider |
-//! | `redis` | no | `redis`, the adapter of a server in a cluster over Redis or Valkey, and an emitter |
-//! | `postgres` | no | `postgres`, the adapter of a server in a cluster over PostgreSQL |
+//! | `cluster` | no | `server::adapter::cluster::ClusterAdapter`, for clusters over a message bus of your own |
+//! | `redis` | no | `cluster`, and `redis`, the adapter of a server in a cluster over Redis or Valkey, and an emitter |
+//! | `postgres` | no | `cluster`, and `postgres`, the adapter of a server in a cluster over PostgreSQL |
 //! | `testing` | no | `testing`, for the `dev-dependencies` of a program |
 //! | `axum` | no | `ws::Upgrade` as an axum extractor |
 //! | `metrics` | no | counts for the facade of the crate `metrics`, and `metrics` |

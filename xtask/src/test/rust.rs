@@ -41,7 +41,21 @@ pub(super) fn lints() -> Result<Tally> {
     Ok(Tally::of_check("clippy", clippy)
         + Tally::of_check("rustdoc", documentation)
         + Tally::of_check("clippy without features", without_features)
+        + single_server()?
         + Tally::of_check("the packages for crates.io", succeeds(cargo().args(PACKAGE))?))
+}
+
+/// Checks what a single server compiles. The tests of the crates enable features of their dependencies, so only libraries are
+/// checked.
+fn single_server() -> Result<Tally> {
+    let packages = ["--package", "tidewire-adapter", "--package", "tidewire-server"];
+    let clippy = ["clippy", "--package", "tidewire", "--lib", "--locked"];
+    let clippy = succeeds(cargo().args(clippy).args(packages).args(["--", "--deny", "warnings"]))?;
+    let documentation = ["doc", "--lib", "--no-deps", "--locked"];
+    let documentation =
+        succeeds(cargo().args(documentation).args(packages).env("RUSTDOCFLAGS", "--deny warnings"))?;
+    Ok(Tally::of_check("clippy of a single server", clippy)
+        + Tally::of_check("rustdoc of a single server", documentation))
 }
 
 /// Checks each crate by itself, so that no crate depends on features that only another crate enables.

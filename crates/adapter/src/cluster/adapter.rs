@@ -1,23 +1,14 @@
-//! The adapter of a cluster, without its message bus.
-//!
-//! [`ClusterAdapter`] knows what the servers tell each other, who waits for whom, and until when. It does no I/O: a
-//! driver moves the [`Message`]s and calls it when a deadline has passed. The driver implements [`Bus`].
+//! The adapter of a namespace in a cluster.
 
-mod bus;
 mod claims;
-pub mod codec;
 mod expiring_map;
 mod hand_overs;
 mod log_order;
-mod message;
 mod node;
 mod operations;
-mod options;
-mod outgoing_queue;
 mod pending;
 mod publishing;
 mod recovery;
-mod stats;
 mod waiting_claims;
 
 use std::fmt;
@@ -28,13 +19,10 @@ use engineio_proto::MessageEncoder;
 use socketio_proto::EncodedEvent;
 use ws_proto::Time;
 
-pub use bus::{Bus, PublishError};
-pub use message::{AckRequest, ClaimReply, Message, MovedSession, NodeId, Recipient, RequestId};
-pub use options::{ClusterOptions, LocalDelivery, Membership};
-pub use outgoing_queue::{OutgoingLimits, OutgoingQueue};
-pub use stats::{BusCounters, BusStats};
-
 use crate::adapter::Adapter;
+use crate::cluster::{
+    AckRequest, Bus, ClusterOptions, LocalDelivery, Membership, Message, NodeId, RequestId,
+};
 use crate::host::{Host, LinkChange, ServerSideResponder};
 use crate::in_memory::InMemoryAdapter;
 use crate::options::{BroadcastOptions, DeliveryPolicy};

@@ -122,7 +122,7 @@ pub enum Message {
         options: BroadcastOptions,
         /// Set if the sender collects the acknowledgements.
         ack: Option<AckRequest>,
-        /// Set if the bus must return the event to its sender ([`LocalDelivery::InLogOrder`](super::LocalDelivery)), which
+        /// Set if the bus must return the event to its sender (`LocalDelivery::InLogOrder`), which
         /// then knows which of its events this is. Other servers ignore it. Node has no such number.
         sequence: Option<u64>,
     },
@@ -308,6 +308,7 @@ impl Message {
     }
 
     /// Returns the id of the request that waits for replies to this message.
+    #[cfg(feature = "cluster")]
     pub(super) fn request(&self) -> Option<RequestId> {
         match self {
             Self::Broadcast { ack, .. } => ack.map(|ack| ack.request),

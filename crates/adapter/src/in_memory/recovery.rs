@@ -10,7 +10,6 @@ use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
 use super::{InMemoryAdapter, Wakers};
-use crate::cluster::MovedSession;
 use crate::host::Host;
 use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
@@ -37,7 +36,7 @@ impl LocalRecovery {
 
     /// Makes sure that what is kept is dropped in time. The caller has released the state.
     #[cold]
-    fn start_timer(&self) {
+    pub(super) fn start_timer(&self) {
         let Some(host) = self.host.upgrade() else { return };
         let is_started = host.start_recovery_timer();
         if !is_started {
@@ -47,80 +46,19 @@ impl LocalRecovery {
 }
 
 /// Notes that a timer is needed. Returns whether the caller must start it.
-fn needs_timer(state: &mut RecoveryState) -> bool {
+pub(super) fn needs_timer(state: &mut RecoveryState) -> bool {
     !std::mem::replace(&mut state.has_timer, true)
 }
 
 impl InMemoryAdapter {
-    /// Delivers an event of a message bus. `assigned` is the offset that the bus has assigned, if the event is logged.
-    pub(crate) fn broadcast_at(
-        &self,
-        event: &EncodedEvent,
-        options: &BroadcastOptions,
-        assigned: Option<&str>,
-    ) {
-        self.broadcast_in_order(self.local_recovery(), event, options, assigned);
-    }
-
-    /// Returns a copy of a session for another server, which may take the session. If a socket still uses it, its connection
-    /// ends.
-    pub(crate) fn export_session(&self, pid: &str, now: Time) -> Option<MovedSession> {
-        let recovery = self.recovery.get()?;
-        self.end_unnoticed_connection(recovery, pid, now);
-        recovery.state().export(pid, now)
-    }
-
-    /// Begins to give a session to another server, see [`RecoveryState::hand_over`].
-    pub(crate) fn hand_over_session(&self, pid: &str, generation: u64, now: Time) -> Option<(u64, Time)> {
-        self.recovery.get()?.state().hand_over(pid, generation, now)
-    }
-
-    /// Removes a session that another server has, see [`RecoveryState::take`].
-    pub(crate) fn take_session(&self, pid: &str, generation: u64, now: Time) {
-        if let Some(recovery) = self.recovery.get() {
-            recovery.state().take(pid, generation, now);
-        }
-    }
-
-    /// Returns whether the log contains the place of a session of another server.
-    pub(crate) fn can_import(&self, session: &MovedSession) -> bool {
-        self.recovery.get().is_some_and(|recovery| recovery.state().can_import(session))
-    }
-
-    /// Keeps a session of another server, see [`RecoveryState::import`].
-    pub(crate) fn import_session(
-        &self,
-        session: MovedSession,
-        until: Time,
-        now: Time,
-    ) -> Result<(), ClaimError> {
-        let recovery = self.local_recovery();
-        let mut state = recovery.state();
-        state.import(session, until, now)?;
-        let starts_timer = needs_timer(&mut state);
-        drop(state);
-        if starts_timer {
-            recovery.start_timer();
-        }
-        Ok(())
-    }
-
     /// If a socket still uses a session, ends its connection.
-    fn end_unnoticed_connection(&self, recovery: &LocalRecovery, pid: &str, now: Time) {
+    pub(super) fn end_unnoticed_connection(&self, recovery: &LocalRecovery, pid: &str, now: Time) {
         let Some((id, generation)) = recovery.state().user(pid) else { return };
         if let Some(socket) = self.local_socket(&id)
             && socket.evict()
         {
             // Another thread may be about to do this, after the hooks of the program.
             self.suspend(&*socket, generation, now);
-        }
-    }
-
-    /// Notes that events of a message bus may be missing here.
-    pub(crate) fn note_gap(&self) {
-        if let Some(recovery) = self.recovery.get() {
-            let former_log = recovery.state().note_gap();
-            drop(former_log);
         }
     }
 
@@ -180,7 +118,7 @@ impl InMemoryAdapter {
         former
     }
 
-    fn local_recovery(&self) -> &LocalRecovery {
+    pub(super) fn local_recovery(&self) -> &LocalRecovery {
         self.recovery.get().expect("`Adapter::recovery` returns this only with a log")
     }
 }

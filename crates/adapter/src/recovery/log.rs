@@ -96,6 +96,7 @@ impl Log {
     }
 
     /// Returns the offset of the last event, if a message bus has assigned it.
+    #[cfg(feature = "cluster")]
     pub(super) fn assigned_offset(&self) -> Option<&str> {
         self.offsets.last()
     }
@@ -170,6 +171,7 @@ impl Log {
     }
 
     /// Notes that events may be missing here. What came before is of no use any more: returns it.
+    #[cfg(feature = "cluster")]
     pub(super) fn note_gap(&mut self) -> Self {
         let position = self.last + 1;
         let next = Self {

@@ -19,6 +19,7 @@ pub(super) struct Memberships {
 }
 
 /// The rooms of a session in the form in which they move to another server.
+#[cfg(feature = "cluster")]
 pub(super) struct Exported {
     pub(super) rooms: Vec<(Room, u64)>,
     pub(super) left: Vec<(Room, u64, u64)>,
@@ -96,6 +97,7 @@ impl Memberships {
     }
 
     /// Returns the rooms with their places converted.
+    #[cfg(feature = "cluster")]
     pub(super) fn export(&self, convert: impl Fn(Position) -> u64) -> Exported {
         Exported {
             rooms: self.joined.iter().map(|(room, since)| (room.clone(), convert(*since))).collect(),
@@ -109,6 +111,7 @@ impl Memberships {
     }
 
     /// The reverse of [`export`](Self::export).
+    #[cfg(feature = "cluster")]
     pub(super) fn import(exported: Exported, convert: impl Fn(u64) -> Position) -> Self {
         let Exported { rooms, left, complete_after } = exported;
         let left = left.into_iter().map(|(room, since, until)| Left {
@@ -124,6 +127,7 @@ impl Memberships {
     }
 
     /// Notes that nothing is known of the time up to `position`.
+    #[cfg(feature = "cluster")]
     pub(super) fn forget_until(&mut self, position: Position) {
         self.complete_after = self.complete_after.max(position);
     }

@@ -17,6 +17,7 @@ impl Epoch {
         Self(u64::from_be_bytes(random) & MAX_EPOCH)
     }
 
+    #[cfg(feature = "cluster")]
     pub(super) fn next(self) -> Self {
         Self((self.0 + 1) & MAX_EPOCH)
     }

@@ -50,6 +50,7 @@ impl PrivateLog {
     }
 
     /// Returns an empty log with the limits of this one.
+    #[cfg(feature = "cluster")]
     pub(super) fn empty_copy(&self) -> Self {
         Self::new(self.max_bytes, self.max_share)
     }

@@ -118,6 +118,7 @@ impl Sessions {
 
     /// Adds a session that comes from another server. `now` is the position of the last event. The caller keeps the session
     /// next.
+    #[cfg(feature = "cluster")]
     pub(super) fn import(
         &mut self,
         id: &SocketId,
@@ -201,6 +202,7 @@ impl Sessions {
     }
 
     /// Gives a session a new generation, and returns it.
+    #[cfg(feature = "cluster")]
     pub(super) fn renew(&mut self, id: &SocketId) -> Option<u64> {
         let generation = self.next_number();
         self.by_id.get_mut(id)?.generation = generation;
@@ -239,6 +241,7 @@ impl Sessions {
 
     /// Notes that no kept session can be recovered, because it may have missed an event. They are dropped later, since there
     /// may be many.
+    #[cfg(feature = "cluster")]
     pub(super) fn note_gap(&mut self) {
         self.void_until = self.next_number;
     }

@@ -4,6 +4,7 @@
 //! in the order of their offsets.
 
 mod missed;
+#[cfg(feature = "cluster")]
 mod moving;
 
 use std::borrow::Cow;
@@ -92,6 +93,7 @@ impl RecoveryState {
 
     /// Notes that events may be missing here. Sessions that exist now are not recovered. Returns the former log. The caller
     /// drops it after it has released the state, because that takes long.
+    #[cfg(feature = "cluster")]
     pub(crate) fn note_gap(&mut self) -> Log {
         self.sessions.note_gap();
         self.log.note_gap()

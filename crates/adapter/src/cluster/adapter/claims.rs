@@ -18,7 +18,7 @@ use ws_proto::Time;
 
 use super::expiring_map::ExpiringMap;
 use super::hand_overs::HandOvers;
-use super::{ClaimReply, ClusterOptions, Message, MovedSession, NodeId, Recipient, RequestId};
+use crate::cluster::{ClaimReply, ClusterOptions, Message, MovedSession, NodeId, Recipient, RequestId};
 use crate::recovery::{ClaimError, Claimed, PrivateId};
 
 /// The claims that wait for other servers, and what is known of sessions on their way.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ws_proto::Time;
 
-use super::{NodeId, RequestId};
+use crate::cluster::{NodeId, RequestId};
 use crate::recovery::PrivateId;
 
 /// The sessions that other servers have taken and have not acknowledged. They are still here, and nobody gets them: the taker

@@ -14,8 +14,9 @@ use std::time::Duration;
 use socketio_proto::EncodedEvent;
 use ws_proto::{PeerDeadline, Time};
 
+use super::ClusterAdapter;
 use super::waiting_claims::{ClaimAction, WaitingClaims};
-use super::{ClusterAdapter, Message, PublishError};
+use crate::cluster::{Message, PublishError};
 use crate::options::BroadcastOptions;
 use crate::recovery::ClaimError;
 

@@ -6,7 +6,7 @@ use ws_proto::{PeerDeadline, Time};
 
 use super::claims::{Claim, Claims, Effect};
 use super::pending::{Awaited, Pending};
-use super::{ClusterOptions, Membership, NodeId, RequestId};
+use crate::cluster::{ClusterOptions, Membership, NodeId, RequestId};
 use crate::recovery::ClaimError;
 use crate::request::{Missing, MissingReason, Replies, Reply, Request};
 

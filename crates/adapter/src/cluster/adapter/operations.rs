@@ -6,8 +6,9 @@ use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
 use super::node::Link;
-use super::{AckRequest, ClusterAdapter, LocalDelivery, Message, Recipient, names};
+use super::{ClusterAdapter, names};
 use crate::adapter::Adapter;
+use crate::cluster::{AckRequest, LocalDelivery, Message, Recipient};
 use crate::host::Host;
 use crate::in_memory::InMemoryAdapter;
 use crate::limits::JoinError;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ws_proto::{PeerDeadline, Time};
 
-use super::NodeId;
 use super::node::Deliveries;
+use crate::cluster::NodeId;
 use crate::request::{Missing, MissingReason, Replies, Reply};
 
 /// A request that waits for replies.

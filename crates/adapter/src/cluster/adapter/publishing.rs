@@ -5,12 +5,13 @@ use std::sync::Arc;
 use socketio_proto::EncodedEvent;
 use ws_proto::Time;
 
-use super::{ClaimReply, ClusterAdapter, Message, NodeId, PublishError, Recipient};
+use super::ClusterAdapter;
+use crate::cluster::{ClaimReply, Message, NodeId, PublishError, Recipient};
 use crate::options::BroadcastOptions;
 use crate::recovery::is_logged;
 
 impl ClusterAdapter {
-    /// Handles that the message bus has refused a message after [`Bus::publish`](super::Bus::publish) had returned. No server has
+    /// Handles that the message bus has refused a message after [`Bus::publish`](crate::cluster::Bus::publish) had returned. No server has
     /// got it, unless the error says otherwise.
     pub fn handle_publish_error(&self, recipient: &Recipient, message: &Message, error: &PublishError) {
         self.report_publish_error(message, error);

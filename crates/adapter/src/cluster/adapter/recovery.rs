@@ -9,11 +9,12 @@ use std::sync::Arc;
 use socketio_proto::SocketId;
 use ws_proto::Time;
 
+use super::ClusterAdapter;
 use super::claims::{Claim, Effect, SessionCopy, acknowledge};
 use super::log_order::Origin;
 use super::node::Link;
 use super::waiting_claims::ClaimAction;
-use super::{ClaimReply, ClusterAdapter, Message, NodeId, RequestId};
+use crate::cluster::{ClaimReply, Message, NodeId, RequestId};
 use crate::local_socket::LocalSocket;
 use crate::recovery::{ClaimError, Claimed, KeptForRecovery, PrivateId, Recovery, Resumed, Session};
 
