@@ -23,5 +23,5 @@ pub use adapter::cluster::codec::DecodeLimits;
 pub use adapter::cluster::{BusStats, OutgoingLimits};
 pub use adapter_factory::PostgresAdapter;
 pub use builder::PostgresAdapterBuilder;
-pub use emitter::{Emitter, EmitterBroadcast};
+pub use emitter::{Emitter, EmitterBroadcast, EmitterConnection};
 pub use error::{ConfigError, ConnectError, EmitterError};

@@ -43,6 +43,6 @@ mod subscriber;
 pub use adapter::cluster::codec::{DecodeLimits, SubscriptionMode};
 pub use adapter::cluster::{BusStats, OutgoingLimits};
 pub use builder::RedisAdapterBuilder;
-pub use emitter::{Emitter, EmitterBroadcast};
+pub use emitter::{Emitter, EmitterBroadcast, EmitterConnection};
 pub use error::{ConfigError, ConnectError, EmitterError};
 pub use factory::RedisAdapter;

@@ -45,8 +45,8 @@ fn an_emitter_reaches_the_clients_of_all_servers() {
 
     runtime
         .block_on(async {
-            emitter.sockets_join(&["a", "b"]).await?;
-            emitter.in_(&*id(2)).sockets_leave(&["a"]).await?;
+            emitter.sockets_join(["a", "b"]).await?;
+            emitter.in_(&*id(2)).sockets_leave(["a"]).await?;
             emitter.to("a").emit("a", ()).await?;
             emitter.to("a").to("b").except("nobody").emit("a or b", ()).await
         })
@@ -81,7 +81,7 @@ fn an_emitter_says_why_it_cannot_send() {
     let url = format!("redis://127.0.0.1:{}/", free_port());
     let error = runtime.block_on(Emitter::connect(url.clone())).expect_err("nobody listens");
     assert!(matches!(error, ConnectError::Failed(_)));
-    let emitter = Emitter::new(url).expect("the URL is valid");
+    let emitter = RedisAdapter::builder(url).build_emitter().expect("the URL is valid");
     let error = runtime.block_on(emitter.emit("connect", ())).expect_err("the name is reserved");
     assert!(matches!(error, EmitterError::Encode(_)), "{error}");
 }

@@ -11,7 +11,7 @@ use adapter::{
     Request,
 };
 use tidewire_adapter_redis::{
-    ConfigError, ConnectError, Emitter, OutgoingLimits, RedisAdapter, RedisAdapterBuilder, SubscriptionMode,
+    ConfigError, ConnectError, OutgoingLimits, RedisAdapter, RedisAdapterBuilder, SubscriptionMode,
 };
 use tokio::runtime::Runtime;
 
@@ -229,7 +229,7 @@ fn a_channel_that_the_user_may_not_use_is_reported_and_the_others_work() {
     let url = redis.url().replace("redis://", "redis://server:secret@");
     let (one, probe) = start(&runtime, builder(url), 1);
     one.wait_until_ready(&runtime);
-    let emitter = Emitter::new(redis.url()).expect("the URL is valid");
+    let emitter = RedisAdapter::builder(redis.url()).build_emitter().expect("the URL is valid");
     wait_until("the refusal of the pattern of the namespace /links", || {
         one.redis.stats().subscriptions_refused == 1
     });

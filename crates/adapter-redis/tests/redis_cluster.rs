@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adapter::testing::{Probe, event, id};
 use adapter::{BroadcastOptions, LocalSocket, Replies, Reply, Request};
-use tidewire_adapter_redis::{Emitter, RedisAdapter, RedisAdapterBuilder, SubscriptionMode};
+use tidewire_adapter_redis::{RedisAdapter, RedisAdapterBuilder, SubscriptionMode};
 
 use crate::support::{Clock, LIMIT, RedisServer, Server, runtime, wait_until};
 
@@ -84,7 +84,7 @@ fn an_emitter_reaches_servers_over_a_cluster() {
     let probe = Probe::new(id(1));
     server.adapter.insert(Arc::clone(&probe) as Arc<dyn LocalSocket>);
     server.wait_until_ready(&runtime);
-    let emitter = Emitter::with_settings(builder(1)).expect("the URLs are valid");
+    let emitter = builder(1).build_emitter().expect("the URLs are valid");
     runtime.block_on(emitter.to(&*id(1)).emit("hello", 1)).expect("the cluster takes it");
     let mut texts = Vec::new();
     wait_until("the event", || {

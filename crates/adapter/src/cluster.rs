@@ -5,7 +5,7 @@
 //!
 //! With the feature `cluster`, there is also the adapter of a cluster without its message bus. `ClusterAdapter` knows who
 //! waits for whom, and until when. It does no I/O: a driver, which implements `Bus`, moves the messages and calls the adapter
-//! when a deadline has passed. `codec` contains the formats of Node's adapters for drivers that share a message bus with Node
+//! when a deadline has passed. `Emitter` sends from a program that is no server. `codec` contains the formats of Node's adapters for drivers that share a message bus with Node
 //! servers.
 
 mod message;
@@ -21,6 +21,8 @@ mod bus;
 #[cfg(feature = "cluster")]
 pub mod codec;
 #[cfg(feature = "cluster")]
+mod emitter;
+#[cfg(feature = "cluster")]
 mod options;
 #[cfg(feature = "cluster")]
 mod outgoing_queue;
@@ -31,6 +33,7 @@ mod stats;
 pub use self::{
     adapter::ClusterAdapter,
     bus::Bus,
+    emitter::{Connect, Emitter, EmitterBroadcast, Publish},
     options::{ClusterOptions, LocalDelivery, Membership},
     outgoing_queue::{OutgoingLimits, OutgoingQueue},
     stats::{BusCounters, BusStats},

@@ -26,7 +26,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `cluster` | in [`cluster`]: `ClusterAdapter`, and `codec`, the formats of messages that Node servers understand |
+//! | `cluster` | in [`cluster`]: `ClusterAdapter`, `Emitter`, and `codec`, the formats of messages that Node servers understand |
 //! | `testing` | `cluster`; in `testing`: a cluster in one process, and tests that every adapter must pass |
 //!
 //! None is on by default: an adapter that leaves its own sockets to an [`InMemoryAdapter`] needs none.
