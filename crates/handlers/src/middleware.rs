@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_proto::{Arguments, ArgumentsError, DecoderLimits, EncodeError, Event, Packet, encode};
+use socketio_proto::{Arguments, ArgumentsError, Decoder, DecoderLimits, EncodeError, Event, Packet, encode};
 
 use crate::context::{BeforeEvent, EventKind, HandlerContext};
 use crate::encoder::with_encoder;
@@ -148,11 +148,7 @@ impl fmt::Debug for ObservedEvent<'_> {
 /// Reads an event from the message that sends it: the text of a Socket.IO packet, and its attachments. `None` if it is
 /// not an event that this decoder accepts.
 pub fn decode_event<'m>(text: &str, attachments: impl Iterator<Item = &'m [u8]>) -> Option<Event<'static>> {
-    let mut limits = DecoderLimits::default();
-    limits.max_attachments = usize::MAX;
-    limits.max_attachment_bytes = usize::MAX;
-    let mut decoder = socketio_proto::Decoder::new(&limits);
-    let mut packet = decoder.decode_text(text).ok()?.map(Packet::into_owned);
+    let (mut decoder, mut packet) = decode_text(text)?;
     for attachment in attachments {
         packet = decoder.decode_binary(attachment).ok()?;
     }
@@ -160,6 +156,16 @@ pub fn decode_event<'m>(text: &str, attachments: impl Iterator<Item = &'m [u8]>)
         Packet::Event { event, .. } => Some(event),
         _ => None,
     }
+}
+
+/// Reads the text of a packet. The decoder accepts any number of attachments.
+fn decode_text(text: &str) -> Option<(Decoder, Option<Packet<'static>>)> {
+    let mut limits = DecoderLimits::default();
+    limits.max_attachments = usize::MAX;
+    limits.max_attachment_bytes = usize::MAX;
+    let mut decoder = Decoder::new(&limits);
+    let packet = decoder.decode_text(text).ok()?.map(Packet::into_owned);
+    Some((decoder, packet))
 }
 
 /// A type that a middleware of events may return.

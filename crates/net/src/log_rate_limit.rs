@@ -40,10 +40,14 @@ impl LogRateLimit {
     /// Calls `write` if a line may be logged now. The argument is the number of lines suppressed since the last call of
     /// `write`, or `None` if there were none.
     pub fn try_log(&self, write: impl FnOnce(Option<u64>)) {
-        let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner).try_take_token(crate::now());
-        if let Some(suppressed) = passed {
+        if let Some(suppressed) = self.try_take_token() {
             write(Some(suppressed).filter(|suppressed| *suppressed > 0));
         }
+    }
+
+    /// Returns the number of lines suppressed before this one, or `None` if this line is suppressed too.
+    fn try_take_token(&self) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).try_take_token(crate::now())
     }
 }
 

@@ -1,61 +1,14 @@
 //! What the other servers of a cluster may know about a socket, in the form that Node uses.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adapter::{RemoteSocketState, Room};
 use handlers::ReceivedEvent;
-use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as JsonValue};
 use socketio_proto::{Arguments, Object, RawJson};
 
 use super::Socket;
 use crate::connection::Handshake;
-
-/// The handshake as JSON, without the auth payload.
-#[derive(Serialize)]
-struct LocalHandshake<'a> {
-    headers: BTreeMap<&'a str, String>,
-    time: String,
-    address: Option<IpAddr>,
-    xdomain: bool,
-    secure: bool,
-    issued: u64,
-    url: &'a str,
-    query: BTreeMap<String, String>,
-}
-
-/// The handshake of a socket of another server. Every part may be missing, and unknown parts are ignored.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RemoteHandshake {
-    headers: BTreeMap<String, HeaderValue>,
-    address: Option<String>,
-    secure: bool,
-    issued: f64,
-    url: String,
-    auth: serde_json::Value,
-}
-
-/// A header is a text, or in Node a list of texts if it may occur several times.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum HeaderValue {
-    One(String),
-    Several(Vec<String>),
-    Other(serde::de::IgnoredAny),
-}
-
-impl HeaderValue {
-    fn values(&self) -> impl Iterator<Item = &str> {
-        let values = match self {
-            Self::One(value) => std::slice::from_ref(value),
-            Self::Several(values) => values,
-            Self::Other(_) => &[],
-        };
-        values.iter().map(String::as_str)
-    }
-}
 
 impl Socket {
     /// Returns what the other servers may know about the socket.
@@ -70,44 +23,58 @@ impl Socket {
 
     fn handshake_json(&self) -> String {
         let handshake = self.handshake();
-        let mut headers = BTreeMap::<_, String>::new();
+        let mut headers = Map::new();
         for (name, value) in handshake.headers() {
-            let joined = headers.entry(name).or_default();
-            if !joined.is_empty() {
-                joined.push_str(", ");
+            match headers.get_mut(name) {
+                Some(JsonValue::String(joined)) if !joined.is_empty() => joined.extend([", ", value]),
+                _ => {
+                    headers.insert(name.to_owned(), value.into());
+                }
             }
-            joined.push_str(value);
+        }
+        let mut query = Map::new();
+        for (name, value) in handshake.queries() {
+            query.insert(name.into_owned(), value.into_owned().into());
         }
         let issued = handshake.issued().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let query = handshake.url().split_once('?').map_or("", |(_, query)| query);
-        let json = LocalHandshake {
-            headers,
-            time: httpdate::fmt_http_date(UNIX_EPOCH + issued),
-            address: handshake.address(),
-            xdomain: handshake.xdomain(),
-            secure: handshake.secure(),
-            issued: u64::try_from(issued.as_millis()).unwrap_or(u64::MAX),
-            url: handshake.url(),
-            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-        };
-        let mut json = serde_json::to_string(&json).expect("texts and numbers are valid JSON");
+        let mut json = Map::new();
+        let mut insert = |name: &str, value: JsonValue| json.insert(name.to_owned(), value);
+        insert("headers", headers.into());
+        insert("time", httpdate::fmt_http_date(UNIX_EPOCH + issued).into());
+        insert("address", handshake.address().map(|address| address.to_string()).into());
+        insert("xdomain", handshake.xdomain().into());
+        insert("secure", handshake.secure().into());
+        insert("issued", u64::try_from(issued.as_millis()).unwrap_or(u64::MAX).into());
+        insert("url", handshake.url().into());
+        insert("query", query.into());
+        let mut json = JsonValue::from(json).to_string();
         json.pop();
         json.extend([r#","auth":"#, self.0.auth.as_str(), "}"]);
         json
     }
 }
 
-/// Parses the handshake of a socket of another server. What cannot be parsed is empty.
+/// Parses the handshake of a socket of another server. Every part may be missing. What cannot be parsed is empty.
 pub(crate) fn parse_handshake(json: &str) -> (Handshake, RawJson<'static>) {
-    let RemoteHandshake { headers, address, secure, issued, url, auth } =
-        serde_json::from_str(json).unwrap_or_default();
-    let headers =
-        || headers.iter().flat_map(|(name, value)| value.values().map(move |value| (&**name, value.into())));
-    let address = address.and_then(|address| address.parse().ok());
-    let since_epoch = Duration::try_from_secs_f64(issued / 1000.0).unwrap_or_default();
+    let json: JsonValue = json.parse().unwrap_or_default();
+    let headers = || {
+        let headers = json["headers"].as_object().into_iter().flatten();
+        headers.flat_map(|(name, value)| texts(value).map(move |value| (&**name, value.into())))
+    };
+    let url = json["url"].as_str().unwrap_or_default();
+    let address = json["address"].as_str().and_then(|address| address.parse().ok());
+    let is_secure = json["secure"].as_bool().unwrap_or_default();
+    let milliseconds = json["issued"].as_f64().unwrap_or_default();
+    let since_epoch = Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or_default();
     let issued = UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH);
-    let auth = RawJson::object(&auth).unwrap_or(RawJson::EMPTY_OBJECT);
-    (Handshake::of_remote(&url, headers, address, issued, secure), auth)
+    let auth = RawJson::object(&json["auth"]).unwrap_or(RawJson::EMPTY_OBJECT);
+    (Handshake::of_remote(url, headers, address, issued, is_secure), auth)
+}
+
+/// Returns the values of a header: a text, or in Node a list of texts if it may occur several times.
+fn texts(header: &JsonValue) -> impl Iterator<Item = &str> {
+    let values = header.as_array().map_or(std::slice::from_ref(header), Vec::as_slice);
+    values.iter().filter_map(JsonValue::as_str)
 }
 
 /// `{}` as one argument, the data of a socket for which the program has set none.
