@@ -65,9 +65,11 @@ pub use engineio_proto::{CloseReason, RequestError, Transport};
 pub use handler::{Application, Message, SessionHandler};
 pub use hooks::{ConnectionErrorHook, HeadersHook, SessionRefusedHook};
 pub use http;
+#[cfg(feature = "http2")]
+pub use net::Http2Limits;
 pub use net::{
-    AddressLimitError, AddressLimits, ClientAddress, ClientNetwork, ClosePace, ForwardedHeader, Http2Limits,
-    HttpLimits, HttpService, Incoming, InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress,
+    AddressLimitError, AddressLimits, ClientAddress, ClientNetwork, ClosePace, ForwardedHeader, HttpLimits,
+    HttpService, Incoming, InvalidNetwork, Listener, ListenerSettings, MemoryBudget, PeerAddress,
     TrustedProxies,
 };
 #[cfg(feature = "tls")]

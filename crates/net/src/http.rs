@@ -1,11 +1,14 @@
 //! HTTP for clients and servers, until a connection is upgraded.
 
 mod accepted;
+#[cfg(feature = "client")]
 mod dial;
 mod eager_service;
+#[cfg(feature = "client")]
 mod exchange;
 mod header_names;
 mod http1_service;
+#[cfg(feature = "http2")]
 mod http2;
 mod limits;
 mod listener;
@@ -17,8 +20,11 @@ mod server_stream;
 mod upgrade;
 mod workers;
 
+#[cfg(feature = "client")]
 pub use dial::{DialError, Dialer, InvalidProxy, Proxy, ProxyError, Target};
+#[cfg(feature = "client")]
 pub use exchange::{ExchangeError, ExchangeResponse, exchange};
+#[cfg(feature = "http2")]
 pub use http2::{Http2Limits, Http2Stream};
 pub use hyper::body::Incoming;
 pub use limits::HttpLimits;

@@ -30,11 +30,15 @@ pub use self::address::{
 };
 pub use self::close_pace::ClosePace;
 pub use self::connection_span::{ConnectionSpan, address_for_span};
+#[cfg(feature = "client")]
 pub use self::http::{
-    DialError, Dialer, ExchangeError, ExchangeResponse, Http2Limits, Http2Stream, HttpLimits, HttpService,
-    Incoming, InvalidProxy, Listener, ListenerSettings, PeerAddress, PendingUpgrade, Proxy, ProxyError,
-    ReceivedOverTls, Target, Upgraded, exchange, finish_upgrade, is_websocket_request, original_uri,
-    verify_handshake,
+    DialError, Dialer, ExchangeError, ExchangeResponse, InvalidProxy, Proxy, ProxyError, Target, exchange,
+};
+#[cfg(feature = "http2")]
+pub use self::http::{Http2Limits, Http2Stream};
+pub use self::http::{
+    HttpLimits, HttpService, Incoming, Listener, ListenerSettings, PeerAddress, PendingUpgrade,
+    ReceivedOverTls, Upgraded, finish_upgrade, is_websocket_request, original_uri, verify_handshake,
 };
 pub use self::io::{
     BoxedIo, DeadlineTimer, Frame, LatestKey, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox,
@@ -45,9 +49,12 @@ pub use log_rate_limit::LogRateLimit;
 pub use memory_budget::{
     HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, RetainedMemory, SharedMemory,
 };
+#[cfg(feature = "client")]
 pub use tls::TlsError;
+#[cfg(all(feature = "client", feature = "tls"))]
+pub use tls::{ClientTls, ClientTlsBuilder};
 #[cfg(feature = "tls")]
-pub use tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError};
+pub use tls::{ServerTls, ServerTlsBuilder, TlsConfigError};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 pub use unlogged::print_if_unlogged;

@@ -1,19 +1,22 @@
 //! TLS with rustls and the cryptography of ring.
 //!
 //! Client and server support TLS 1.2 and 1.3, and use the newer one if the peer supports it. ALPN selects the protocol
-//! inside TLS. Without ALPN it is HTTP/1.1. A server also offers HTTP/2; a client offers only HTTP/1.1.
+//! inside TLS. Without ALPN it is HTTP/1.1. With the feature
+//! `http2`, a server also offers HTTP/2. A client offers only HTTP/1.1.
 
+#[cfg(any(feature = "client", feature = "tls"))]
 mod error;
 
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "client", feature = "tls"))]
 mod client;
 #[cfg(feature = "tls")]
 mod server;
 
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "client", feature = "tls"))]
 pub use client::{ClientTls, ClientTlsBuilder};
 #[cfg(feature = "tls")]
 pub use error::TlsConfigError;
+#[cfg(feature = "client")]
 pub use error::TlsError;
 #[cfg(feature = "tls")]
 pub use server::{ServerTls, ServerTlsBuilder};
@@ -28,15 +31,19 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// The ALPN name of HTTP/2 (RFC 9113 §3.2).
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "http2", feature = "tls"))]
 pub(crate) const HTTP_2: &[u8] = b"h2";
 
 /// The ALPN protocols of a server, the preferred one first.
 #[cfg(feature = "tls")]
-const SERVER_PROTOCOLS: &[&[u8]] = &[HTTP_2, HTTP_1_1];
+const SERVER_PROTOCOLS: &[&[u8]] = &[
+    #[cfg(feature = "http2")]
+    HTTP_2,
+    HTTP_1_1,
+];
 
 /// The ALPN protocols that a client offers.
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "client", feature = "tls"))]
 const CLIENT_PROTOCOLS: &[&[u8]] = &[HTTP_1_1];
 
 /// Converts ALPN names to the form that rustls needs.

@@ -100,10 +100,12 @@ pub use namespace::{
     AckFailure, Broadcast, BroadcastAcks, FetchSocketsError, FetchedSocket, IncompleteAcks, IntoAllowed,
     Namespace, NamespaceRequest, ParentBroadcast, ParentNamespace,
 };
+#[cfg(feature = "http2")]
+pub use net::Http2Limits;
 pub use net::{
-    AddressLimitError, AddressLimits, ClientAddress, ClientNetwork, ForwardedHeader, Http2Limits, HttpLimits,
-    HttpService, Incoming, InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress,
-    ReceivedOverTls, TrustedProxies,
+    AddressLimitError, AddressLimits, ClientAddress, ClientNetwork, ForwardedHeader, HttpLimits, HttpService,
+    Incoming, InvalidNetwork, Listener, LogRateLimit, MemoryBudget, PeerAddress, ReceivedOverTls,
+    TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ServerTls, ServerTlsBuilder, TlsConfigError};

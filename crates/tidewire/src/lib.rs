@@ -72,13 +72,15 @@ pub mod server {
 /// Engine.IO without Socket.IO.
 #[cfg(feature = "engineio")]
 pub mod engineio {
+    #[cfg(feature = "http2")]
+    pub use engineio::Http2Limits;
     pub use engineio::server::*;
     pub use engineio::{
         AddressLimitError, AddressLimits, AllowRequest, AllowedOrigins, ClientAddress, ClientNetwork,
         ClosePace, CloseReason, ConnectionError, ConnectionErrorHook, Cookie, CookiePriority, Cors,
-        DeflateOptions, EngineLayer, EngineService, ForwardedHeader, HeadersHook, Http2Limits,
-        HttpCompression, HttpLimits, HttpService, Incoming, InitialPacket, InvalidCookie, InvalidNetwork,
-        InvalidOrigin, Listener, MemoryBudget, Options, PeerAddress, RequestError, SameSite, SessionRefusal,
+        DeflateOptions, EngineLayer, EngineService, ForwardedHeader, HeadersHook, HttpCompression,
+        HttpLimits, HttpService, Incoming, InitialPacket, InvalidCookie, InvalidNetwork, InvalidOrigin,
+        Listener, MemoryBudget, Options, PeerAddress, RequestError, SameSite, SessionRefusal,
         SessionRefusedHook, Settings, Transport, TrustedProxies, http,
     };
     #[cfg(feature = "tls")]

@@ -76,10 +76,12 @@ pub use error::{CloseCause, IncompleteMessage, PingError, SendError, SinkError, 
 pub use http;
 pub use limits::Limits;
 pub use message::{Message, PreparedMessage, Text};
+#[cfg(feature = "http2")]
+pub use net::Http2Limits;
 pub use net::{
     AddressLimitError, AddressLimiter, AddressLimits, AddressPermit, ClientAddress, ClientNetwork, ClosePace,
-    DialError, ExchangeError, ForwardedHeader, Http2Limits, HttpLimits, InvalidNetwork, InvalidProxy,
-    MemoryBudget, PeerAddress, Proxy, ProxyError, TlsError, TrustedProxies,
+    DialError, ExchangeError, ForwardedHeader, HttpLimits, InvalidNetwork, InvalidProxy, MemoryBudget,
+    PeerAddress, Proxy, ProxyError, TlsError, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "http2")]
 use crate::http::http2::Http2Limits;
 
 /// Limits on the HTTP connections of a [`Listener`](crate::Listener), until they become WebSockets.
@@ -44,6 +45,8 @@ pub struct HttpLimits {
     /// How long open connections may continue after the server was asked to stop. Default 5 s.
     pub shutdown_timeout: Duration,
     /// Additional limits on HTTP/2 connections. `None` disables HTTP/2: the server speaks only HTTP/1.1.
+    /// Without the feature `http2` there is no HTTP/2, and this does not exist.
+    #[cfg(feature = "http2")]
     pub http2: Option<Http2Limits>,
 }
 
@@ -58,6 +61,7 @@ impl Default for HttpLimits {
             backlog: 4_096,
             tcp_keepalive: Some(Duration::from_secs(60)),
             shutdown_timeout: Duration::from_secs(5),
+            #[cfg(feature = "http2")]
             http2: Some(Http2Limits::default()),
         }
     }

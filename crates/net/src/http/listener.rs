@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "http2")]
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
@@ -22,13 +23,16 @@ use crate::address::{AddressLimits, ConnectionLimiter, ConnectionSessions, Trust
 use crate::http::accepted::{Accepted, Begun, ProxyProtocol, Tls};
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
+#[cfg(feature = "http2")]
 use crate::http::http2::{self, Rewind};
 use crate::http::limits::HttpLimits;
 use crate::http::peer::{PeerAddress, WithPeer};
 use crate::http::request_filter::ParsedHead;
 use crate::http::server_stream::ServerStream;
 use crate::http::workers::Workers;
-use crate::io::{PeerTimer, Stream};
+use crate::io::PeerTimer;
+#[cfg(feature = "http2")]
+use crate::io::Stream;
 use crate::log_rate_limit::LogRateLimit;
 use crate::metrics::{self, Series};
 use ws_proto::ErrorChain;
@@ -42,7 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 4;
 
-/// A TCP listener that serves HTTP/1.1 and HTTP/2 with a tower service. It supports upgrades and extended CONNECT.
+/// A TCP listener that serves HTTP/1.1 and, with the feature `http2`, HTTP/2 with a tower service. It supports upgrades and extended CONNECT.
 ///
 /// Over TLS the client selects the version by ALPN. Without TLS a client may start with HTTP/2 directly ("prior
 /// knowledge", RFC 9113 §3.3); the server detects that from the first bytes.
@@ -92,7 +96,9 @@ impl Listener {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
-        self.tls = Some(if self.limits.http2.is_some() { tls } else { tls.without_http2() });
+        #[cfg(feature = "http2")]
+        let tls = if self.limits.http2.is_some() { tls } else { tls.without_http2() };
+        self.tls = Some(tls);
         self
     }
 
@@ -281,8 +287,10 @@ fn serve_connection<S: HttpService>(
         // Held until the connection ends. An HTTP/1.1 connection ends with an upgrade too; an HTTP/2 connection ends only
         // when it closes.
         let _permits = (permit, address);
+        #[cfg(feature = "http2")]
         let (may_be_http2, is_http2) = (matches!(stream, Stream::Tcp(_)), stream.is_http2_negotiated());
         let stream = ServerStream::new(stream, limits.write_timeout);
+        #[cfg(feature = "http2")]
         if is_http2 {
             // Also boxed: this future is much larger than the HTTP/1.1 one, and most connections do not need it.
             let stream = Rewind::new(Bytes::new(), stream);
@@ -313,6 +321,7 @@ fn serve_connection<S: HttpService>(
         let Err(error) = result else { return };
         // Switch to HTTP/2 only if the preface comes first. A preface after a request could be part of a body, if a
         // proxy disagrees with this server about where the request ends (request smuggling).
+        #[cfg(feature = "http2")]
         if may_be_http2
             && error.is_parse_version_h2()
             && let Some(parts) = connection.into_parts()
@@ -326,6 +335,7 @@ fn serve_connection<S: HttpService>(
     }
 }
 
+#[cfg(feature = "http2")]
 async fn serve_http2<S: HttpService>(
     stream: Rewind,
     service: WithPeer<S>,

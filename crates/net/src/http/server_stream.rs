@@ -35,6 +35,7 @@ pub(crate) struct ServerStream {
     write_timer: Option<Pin<Box<PeerTimeout>>>,
     /// Runs from the moment that our end is shut down.
     linger: Option<Linger>,
+    #[cfg(feature = "http2")]
     has_written: bool,
     preface: PrefaceState,
     /// Filters the requests of an HTTP/1.1 connection.
@@ -50,6 +51,7 @@ impl ServerStream {
             write_timeout: limit,
             write_timer: None,
             linger: None,
+            #[cfg(feature = "http2")]
             has_written: false,
             preface: PrefaceState::Reading(Vec::new()),
             filter: None,
@@ -65,6 +67,7 @@ impl ServerStream {
     }
 
     /// Returns whether anything was written to this stream.
+    #[cfg(feature = "http2")]
     pub(crate) fn has_written(&self) -> bool {
         self.has_written
     }
@@ -248,7 +251,10 @@ impl Read for ServerStream {
 
 impl Write for ServerStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.has_written = true;
+        #[cfg(feature = "http2")]
+        {
+            self.has_written = true;
+        }
         self.poll_with_write_timeout(cx, |socket, cx| socket.poll_write(cx, bytes))
     }
 
@@ -257,7 +263,10 @@ impl Write for ServerStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.has_written = true;
+        #[cfg(feature = "http2")]
+        {
+            self.has_written = true;
+        }
         self.poll_with_write_timeout(cx, |socket, cx| socket.poll_write_vectored(cx, slices))
     }
 

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Uri, Version};
+#[cfg(feature = "http2")]
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -10,6 +11,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use ws_proto::{HandshakeError, VerifiedRequest, is_connect_request, is_upgrade_request};
 
+#[cfg(feature = "http2")]
 use crate::http::http2::{Http2Stream, StreamDropSignal};
 use crate::http::server_stream::ServerStream;
 use crate::io::Stream;
@@ -42,8 +44,13 @@ pub fn verify_handshake(
     }
 }
 
+/// The protocol that an extended CONNECT asks for. Without HTTP/2 there is none.
+#[cfg_attr(not(feature = "http2"), allow(clippy::missing_const_for_fn, unused_variables))]
 fn protocol(extensions: &Extensions) -> Option<&str> {
-    extensions.get::<Protocol>().map(Protocol::as_str)
+    #[cfg(feature = "http2")]
+    return extensions.get::<Protocol>().map(Protocol::as_str);
+    #[cfg(not(feature = "http2"))]
+    None
 }
 
 /// A request whose stream will belong to another protocol after the response. Pass it to [`finish_upgrade`], which
@@ -51,16 +58,22 @@ fn protocol(extensions: &Extensions) -> Option<&str> {
 #[derive(Debug)]
 pub struct PendingUpgrade {
     upgrade: OnUpgrade,
+    #[cfg(feature = "http2")]
     is_http2: bool,
+    #[cfg(feature = "http2")]
     drop_signal: Option<StreamDropSignal>,
 }
 
 impl PendingUpgrade {
     /// Takes the pending upgrade out of a request that hyper serves.
     pub fn from_request<B>(request: &mut http::Request<B>) -> Self {
-        let released = request.extensions_mut().remove();
-        let is_http2 = request.version() == Version::HTTP_2;
-        Self { upgrade: hyper::upgrade::on(request), is_http2, drop_signal: released }
+        Self {
+            #[cfg(feature = "http2")]
+            is_http2: request.version() == Version::HTTP_2,
+            #[cfg(feature = "http2")]
+            drop_signal: request.extensions_mut().remove(),
+            upgrade: hyper::upgrade::on(request),
+        }
     }
 }
 
@@ -84,8 +97,7 @@ static UPGRADE_UNSUPPORTED_LOG: LogRateLimit = LogRateLimit::new();
 /// The HTTP connection failed before the response to the upgrade was sent, or the HTTP server does not support
 /// upgrades. The second case is also logged as a warning: it affects every client, and no client can tell the reason.
 pub async fn finish_upgrade(pending: PendingUpgrade) -> hyper::Result<Upgraded> {
-    let PendingUpgrade { upgrade, is_http2, drop_signal: released } = pending;
-    let upgraded = upgrade.await.inspect_err(|error| {
+    let upgraded = pending.upgrade.await.inspect_err(|error| {
         if error.is_user() {
             UPGRADE_UNSUPPORTED_LOG.try_log(|suppressed| {
                 let error = ErrorChain(error);
@@ -98,8 +110,9 @@ pub async fn finish_upgrade(pending: PendingUpgrade) -> hyper::Result<Upgraded> 
             });
         }
     })?;
-    if is_http2 {
-        let stream = Stream::Http2(Box::new(Http2Stream::new(upgraded, released)));
+    #[cfg(feature = "http2")]
+    if pending.is_http2 {
+        let stream = Stream::Http2(Box::new(Http2Stream::new(upgraded, pending.drop_signal)));
         return Ok(Upgraded { stream, leftover: Bytes::new() });
     }
     // Our own listener uses this type of stream.

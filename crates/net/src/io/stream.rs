@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
 use tokio_rustls::TlsStream;
 
+#[cfg(feature = "http2")]
 use crate::http::Http2Stream;
 
 /// A byte stream that a connection owns.
@@ -23,6 +24,7 @@ pub enum Stream {
     HyperUpgraded(Box<TokioIo<hyper::upgrade::Upgraded>>),
     /// One stream of an HTTP/2 connection. All bytes pass through a task of hyper, and written bytes are copied once
     /// more.
+    #[cfg(feature = "http2")]
     Http2(Box<Http2Stream>),
     /// A TLS stream on a stream of any kind. The state of rustls takes some kilobytes in addition.
     #[cfg(feature = "tls")]
@@ -48,6 +50,7 @@ impl fmt::Debug for BoxedIo {
 
 impl Stream {
     /// Returns whether the TLS handshake has negotiated HTTP/2.
+    #[cfg(feature = "http2")]
     pub(crate) fn is_http2_negotiated(&self) -> bool {
         match self {
             #[cfg(feature = "tls")]
@@ -71,6 +74,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::HyperUpgraded(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "http2")]
             Self::Http2(stream) => Pin::new(stream).poll_read(cx, buffer),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => ignore_missing_close_notify(Pin::new(stream).poll_read(cx, buffer)),
@@ -96,6 +100,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::HyperUpgraded(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "http2")]
             Self::Http2(stream) => Pin::new(stream).poll_write(cx, bytes),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -112,6 +117,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::HyperUpgraded(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(feature = "http2")]
             Self::Http2(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
@@ -124,6 +130,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::HyperUpgraded(stream) => stream.is_write_vectored(),
+            #[cfg(feature = "http2")]
             Self::Http2(stream) => stream.is_write_vectored(),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.is_write_vectored(),
@@ -136,6 +143,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::HyperUpgraded(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "http2")]
             Self::Http2(stream) => Pin::new(stream).poll_flush(cx),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
@@ -148,6 +156,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::HyperUpgraded(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "http2")]
             Self::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),

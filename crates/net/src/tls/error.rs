@@ -7,6 +7,7 @@ use std::io;
 use ws_proto::ErrorChain;
 
 /// Why a client's TLS connection could not be established.
+#[cfg(feature = "client")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -40,8 +41,10 @@ pub enum TlsError {
 }
 
 /// Displays a handshake error. tokio-rustls reports a closed connection only as `tls handshake eof`.
+#[cfg(feature = "client")]
 struct HandshakeErrorDisplay<'a>(&'a io::Error);
 
+#[cfg(feature = "client")]
 impl fmt::Display for HandshakeErrorDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind() {

@@ -14,8 +14,10 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+#[cfg(feature = "http2")]
+use super::HTTP_2;
 use super::error::TlsConfigError;
-use super::{HTTP_2, SERVER_PROTOCOLS, alpn, certificates, private_key};
+use super::{SERVER_PROTOCOLS, alpn, certificates, private_key};
 use crate::io::Stream;
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
@@ -69,8 +71,8 @@ impl ServerTls {
     }
 
     /// Creates a configuration from a rustls configuration, which offers all other options: several host names, keys in
-    /// hardware, certificates that change at runtime. If its `alpn_protocols` is empty, it is set to `h2` and
-    /// `http/1.1`, the protocols that a listener serves.
+    /// hardware, certificates that change at runtime. If its `alpn_protocols` is empty, it is set to the
+    /// protocols that a listener serves: `h2` (with the feature `http2`) and `http/1.1`.
     #[must_use]
     pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
         let mut config = config.into();
@@ -81,6 +83,7 @@ impl ServerTls {
     }
 
     /// Removes HTTP/2 from the ALPN protocols.
+    #[cfg(feature = "http2")]
     pub(crate) fn without_http2(self) -> Self {
         let mut config = ServerConfig::clone(&self.0);
         config.alpn_protocols.retain(|protocol| protocol != HTTP_2);
