@@ -60,11 +60,13 @@ pub mod parser {
 
 pub use builder::{Builder, SocketBuilder};
 pub use client::Client;
+#[cfg(all(feature = "compression", not(target_family = "wasm")))]
+pub use engineio_client::DeflateOptions;
 pub use engineio_client::Limits as TransportLimits;
 #[cfg(all(feature = "tls", not(target_family = "wasm")))]
 pub use engineio_client::{ClientTls, ClientTlsBuilder, TlsConfigError};
 #[cfg(not(target_family = "wasm"))]
-pub use engineio_client::{DeflateOptions, InvalidProxy, MemoryBudget, Proxy};
+pub use engineio_client::{InvalidProxy, MemoryBudget, Proxy};
 pub use engineio_proto::Transport;
 pub use error::{AckError, AuthError, ConnectError, EmitError, TransportError};
 pub use handler::{

@@ -66,5 +66,6 @@ pub use outbox::PushError;
 pub use session::Session;
 pub use transport::TransportError;
 #[cfg(not(target_family = "wasm"))]
+#[cfg(feature = "compression")]
 pub use ws_proto::DeflateOptions;
 pub use ws_proto::{ClientHandshakeError, HandshakeResponseError, ProtocolError, Time, UriError};

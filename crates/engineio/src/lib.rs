@@ -55,6 +55,7 @@ mod session_refusal;
 mod static_files;
 mod transport;
 
+#[cfg(feature = "compression")]
 pub use compression::HttpCompression;
 pub use connection_error::ConnectionError;
 pub use cookie::{Cookie, CookiePriority, InvalidCookie, SameSite};
@@ -79,7 +80,9 @@ pub use service::{EngineLayer, EngineService};
 pub use session::Session;
 pub use session_refusal::SessionRefusal;
 pub use static_files::{StaticFile, StaticFiles};
-pub use ws_proto::{AllowedOrigins, DeflateOptions, InvalidOrigin, Time};
+#[cfg(feature = "compression")]
+pub use ws_proto::DeflateOptions;
+pub use ws_proto::{AllowedOrigins, InvalidOrigin, Time};
 
 /// The metrics of the process, for the recorder of the crate `metrics`. `docs/metrics.md` in the repository lists them.
 #[cfg(feature = "metrics")]

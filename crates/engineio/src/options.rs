@@ -150,7 +150,10 @@ impl Default for Options {
             static_files: StaticFiles::default(),
             cors: None,
             allow_origins: None,
+            #[cfg(feature = "compression")]
             http_compression: Some(HttpCompression::default()),
+            #[cfg(not(feature = "compression"))]
+            http_compression: None,
             per_message_deflate: None,
             allow_request: None,
             allow_request_timeout: Duration::from_secs(20),

@@ -3,12 +3,9 @@
 //! A request selects one of a fixed list of names. Nothing is read from a disk while the server runs.
 
 use std::fmt;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
     X_CONTENT_TYPE_OPTIONS,
@@ -16,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
-use crate::compression::Encoding;
+use crate::compression::{CompressedForms, Encoding};
 
 /// Files in memory that the engine serves at `<path>/<name>`, for any method and query. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -31,27 +28,17 @@ pub struct StaticFile {
 
 #[derive(Clone)]
 enum Content {
-    Present {
-        content_type: HeaderValue,
-        etag: HeaderValue,
-        bytes: Bytes,
-        /// `None` if it would not be shorter.
-        gzip: Option<Bytes>,
-        deflate: Option<Bytes>,
-    },
+    Present { content_type: HeaderValue, etag: HeaderValue, bytes: Bytes, compressed: CompressedForms },
     Missing(&'static str),
 }
 
 impl StaticFile {
-    /// Creates a file. It is compressed here, once, with gzip and deflate. `etag` is the whole value of the header, with
+    /// Creates a file. With the feature `compression`, it is compressed here, once, with gzip and deflate. `etag` is the whole value of the header, with
     /// its quotes.
     #[must_use]
     pub fn new(name: impl Into<String>, content_type: HeaderValue, etag: HeaderValue, bytes: Bytes) -> Self {
-        let gzip = GzEncoder::new(Vec::new(), Compression::default());
-        let gzip = compressed(&bytes, gzip, GzEncoder::finish);
-        let deflate = ZlibEncoder::new(Vec::new(), Compression::default());
-        let deflate = compressed(&bytes, deflate, ZlibEncoder::finish);
-        Self { name: name.into(), content: Content::Present { content_type, etag, bytes, gzip, deflate } }
+        let compressed = CompressedForms::of(&bytes);
+        Self { name: name.into(), content: Content::Present { content_type, etag, bytes, compressed } }
     }
 
     /// Creates a name without a file. Its requests get status 404 with this text.
@@ -62,7 +49,7 @@ impl StaticFile {
 
     /// Returns the response to a request with these headers.
     pub(crate) fn response(&self, request: &HeaderMap) -> Response<Full<Bytes>> {
-        let Content::Present { content_type, etag, bytes, gzip, deflate } = &self.content else {
+        let Content::Present { content_type, etag, bytes, compressed } = &self.content else {
             return self.not_found();
         };
         let mut response = Response::new(Full::default());
@@ -77,11 +64,7 @@ impl StaticFile {
         }
         headers.insert(CONTENT_TYPE, content_type.clone());
         let encoding = Encoding::negotiate(request);
-        let encoded = match encoding {
-            Some(Encoding::Gzip) => gzip.as_ref(),
-            Some(Encoding::Deflate) => deflate.as_ref(),
-            None => None,
-        };
+        let encoded = encoding.and_then(|encoding| compressed.get(encoding));
         if let (Some(encoding), Some(_)) = (encoding, encoded) {
             headers.insert(CONTENT_ENCODING, encoding.header_value());
         }
@@ -131,18 +114,6 @@ impl fmt::Debug for StaticFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaticFile").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-/// Returns the bytes compressed, or `None` if that does not make them shorter.
-fn compressed<W: Write>(
-    bytes: &Bytes,
-    mut encoder: W,
-    finish: impl FnOnce(W) -> io::Result<Vec<u8>>,
-) -> Option<Bytes> {
-    // Writing to a vector does not fail.
-    encoder.write_all(bytes).ok()?;
-    let compressed = finish(encoder).ok()?;
-    (compressed.len() < bytes.len()).then(|| compressed.into_boxed_slice().into())
 }
 
 /// Returns whether the client already has the file with this tag (RFC 9110 §13.1.2).

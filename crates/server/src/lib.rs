@@ -82,10 +82,11 @@ pub use ::adapter::{
 pub use client_files::{ClientFiles, ClientFilesError};
 pub use connection::Handshake;
 pub use engineio::{
-    AllowedOrigins, ClosePace, ConnectionError, Cookie, CookiePriority, Cors, DeflateOptions, EngineLayer,
-    EngineService, HttpCompression, InitialPacket, InvalidCookie, InvalidOrigin, RequestError, SameSite,
-    SessionRefusal, Transport,
+    AllowedOrigins, ClosePace, ConnectionError, Cookie, CookiePriority, Cors, EngineLayer, EngineService,
+    InitialPacket, InvalidCookie, InvalidOrigin, RequestError, SameSite, SessionRefusal, Transport,
 };
+#[cfg(feature = "compression")]
+pub use engineio::{DeflateOptions, HttpCompression};
 pub use handler::{
     Auth, BeforeEvent, ConnectError, Context, DroppedEvents, Extension, IntoMiddlewareResult, OnConnection,
     OnDisconnect, OnEvent, Registration, ServerSide,

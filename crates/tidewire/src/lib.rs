@@ -42,6 +42,8 @@
 //! | `engineio` | yes | [`engineio`] |
 //! | `ws` | no | [`ws`] |
 //! | `tls` | no | `wss` and `https`, with rustls and its `ring` crypto provider |
+//! | `http2` | no | HTTP/2 for servers, and WebSockets over HTTP/2 |
+//! | `compression` | no | permessage-deflate, and gzip and deflate for the responses to polling requests |
 //! | `cluster` | no | `server::adapter::cluster::ClusterAdapter`, for clusters over a message bus of your own |
 //! | `redis` | no | `cluster`, and `redis`, the adapter of a server in a cluster over Redis or Valkey, and an emitter |
 //! | `postgres` | no | `cluster`, and `postgres`, the adapter of a server in a cluster over PostgreSQL |
@@ -78,11 +80,13 @@ pub mod engineio {
     pub use engineio::{
         AddressLimitError, AddressLimits, AllowRequest, AllowedOrigins, ClientAddress, ClientNetwork,
         ClosePace, CloseReason, ConnectionError, ConnectionErrorHook, Cookie, CookiePriority, Cors,
-        DeflateOptions, EngineLayer, EngineService, ForwardedHeader, HeadersHook, HttpCompression,
-        HttpLimits, HttpService, Incoming, InitialPacket, InvalidCookie, InvalidNetwork, InvalidOrigin,
-        Listener, MemoryBudget, Options, PeerAddress, RequestError, SameSite, SessionRefusal,
-        SessionRefusedHook, Settings, Transport, TrustedProxies, http,
+        EngineLayer, EngineService, ForwardedHeader, HeadersHook, HttpLimits, HttpService, Incoming,
+        InitialPacket, InvalidCookie, InvalidNetwork, InvalidOrigin, Listener, MemoryBudget, Options,
+        PeerAddress, RequestError, SameSite, SessionRefusal, SessionRefusedHook, Settings, Transport,
+        TrustedProxies, http,
     };
+    #[cfg(feature = "compression")]
+    pub use engineio::{DeflateOptions, HttpCompression};
     #[cfg(feature = "tls")]
     pub use engineio::{ServerTls, ServerTlsBuilder, TlsConfigError};
 }

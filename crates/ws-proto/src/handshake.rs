@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
-use sha1::{Digest, Sha1};
+use sha1_smol::Sha1;
 
 mod client;
 mod error;
@@ -21,7 +21,9 @@ mod uri;
 
 pub use client::{ClientHandshake, ClientHandshakeError, HandshakeResponseError, Negotiated};
 pub use error::HandshakeError;
-pub(crate) use extensions::{ExtensionListItem, parse_extension_list};
+#[cfg(feature = "deflate")]
+pub(crate) use extensions::ExtensionListItem;
+pub(crate) use extensions::parse_extension_list;
 pub use http2::{is_connect_request, verify_connect_request};
 pub use origins::{AllowedOrigins, InvalidOrigin};
 pub use uri::{UriError, WebSocketUri};
@@ -79,7 +81,10 @@ pub fn verify_upgrade_request(
 /// plus a fixed GUID, in base64. It always has 28 characters.
 pub fn accept_key(key: &str) -> String {
     const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(GUID.as_bytes());
+    STANDARD.encode(hash.digest().bytes())
 }
 
 /// A valid opening handshake, which a server may accept with status 101, or 200 over HTTP/2.

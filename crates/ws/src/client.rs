@@ -130,6 +130,7 @@ impl Connector {
 
     /// Offers compression of messages (permessage-deflate, RFC 7692). Default: off.
     /// [`Upgrade::compress`](crate::Upgrade::compress) describes its cost and its security risk.
+    #[cfg(feature = "compression")]
     pub fn compress(mut self, options: DeflateOptions) -> Self {
         self.compression = Some(options);
         self

@@ -59,6 +59,8 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `tls` | yes | `wss`, through rustls with ring as its crypto provider. Without this feature, neither crate is built |
+//! | `compression` | no | compression of messages (permessage-deflate) |
+//! | `http2` | no | HTTP/2 in the own listener, and WebSockets over HTTP/2 |
 //! | `axum` | no | [`Upgrade`] as an axum extractor |
 
 mod client;
@@ -89,8 +91,10 @@ pub use net::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfi
 pub use server::UpgradeRejection;
 pub use server::{Handler, HandlerOutput, Server, ServerBuilder, Upgrade, listen, serve, upgrade};
 pub use socket::{MessageReader, MessageWriter, Receiver, Sender, WebSocket};
+#[cfg(feature = "compression")]
+pub use ws_proto::DeflateOptions;
 pub use ws_proto::{
-    AllowedOrigins, ClientHandshakeError, CloseCode, CloseFrame, CloseReason, DeflateOptions, HandshakeError,
+    AllowedOrigins, ClientHandshakeError, CloseCode, CloseFrame, CloseReason, HandshakeError,
     HandshakeResponseError, InvalidOrigin, ProtocolError, UriError,
 };
 

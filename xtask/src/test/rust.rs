@@ -92,7 +92,11 @@ pub(super) fn with_databases(postgres: &Path, redis: &Path) -> Result<Tally> {
 }
 
 /// The arguments for the crates whose features the workspace enables, to build them without these features.
-const WITHOUT_FEATURES: [&str; 18] = [
+const WITHOUT_FEATURES: [&str; 22] = [
+    "--package",
+    "tidewire-ws-proto",
+    "--package",
+    "tidewire-engineio",
     "--package",
     "tidewire-net",
     "--package",

@@ -40,11 +40,15 @@ pub(crate) struct PlatformSettings {
     cookies: Cookies,
 }
 
+#[cfg_attr(not(feature = "compression"), allow(clippy::derivable_impls, reason = "not with `compression`"))]
 impl Default for PlatformSettings {
     fn default() -> Self {
         Self {
             dialer: Dialer::default(),
+            #[cfg(feature = "compression")]
             per_message_deflate: Some(DeflateOptions::default()),
+            #[cfg(not(feature = "compression"))]
+            per_message_deflate: None,
             memory_budget: None,
             cookies: Cookies::default(),
         }
@@ -99,6 +103,7 @@ impl Connector {
     /// then turn compression off.
     ///
     /// Only native clients have this setting: a browser always offers it.
+    #[cfg(feature = "compression")]
     pub fn per_message_deflate(mut self, options: impl Into<Option<DeflateOptions>>) -> Self {
         Arc::make_mut(&mut self.0).platform.per_message_deflate = options.into();
         self

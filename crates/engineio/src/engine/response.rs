@@ -26,9 +26,9 @@ impl<A: Application> Engine<A> {
         let mut content_encoding = None;
         if let (Some(options), Some(encoding)) = (&self.0.options.http_compression, encoding)
             && compress
-            && bytes.len() >= options.threshold
+            && options.applies_to(bytes.len())
             && let Some(compressed) =
-                encoding.compress(&bytes, options.level, &self.0.compression_capacity).await
+                encoding.compress(&bytes, options.level(), &self.0.compression_capacity).await
         {
             bytes = compressed;
             content_encoding = Some(encoding.header_value());

@@ -106,6 +106,7 @@ macro_rules! engine_setters {
             self
         }
 
+        #[cfg(feature = "compression")]
         /// Sets how responses to polling requests are compressed, for clients that accept gzip or deflate. Default:
         /// responses of 1,024 bytes and more, with level 6. `None` switches it off.
         ///
@@ -125,6 +126,7 @@ macro_rules! engine_setters {
             self
         }
 
+        #[cfg(feature = "compression")]
         /// Compresses WebSocket messages (permessage-deflate) for clients that offer it. Default: off. With the default
         /// options, messages of 1,024 bytes and more are compressed, and a session keeps no memory for it.
         ///

@@ -155,6 +155,7 @@ impl Upgrade {
     /// Compression is a security risk for secrets: an attacker who can insert text into a message and observe its
     /// length can guess the rest of the message. Leave compression off for such messages: do not call this method, or
     /// send them with [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
+    #[cfg_attr(not(feature = "compression"), doc(hidden))]
     pub fn compress(mut self, options: &DeflateOptions) -> Self {
         self.deflate = self.request.deflate(options);
         self
