@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
 use adapter::{Adapter, AdapterFactory, Host, KeptForRecovery, Recovery, RoomChange, SocketId};
 use handlers::{
     EventHandler, EventRegistry, EventTable, Handler, HandlerError, HandlerKind, IntoEventMiddlewareResult,
-    IntoHandlerResult, IntoReply, ObservedEvent, erase_handler,
+    IntoHandlerResult, IntoReply, ObservedEvent, StateMap, erase_handler,
 };
 use net::metrics::SocketCount;
 use serde::Serialize;
@@ -472,9 +472,13 @@ impl Namespace {
     /// Checks whether the program has provided the state that a handler takes.
     #[track_caller]
     fn check_state<K: HandlerKind, M, H: Handler<K, M>>(&self, handler: &dyn fmt::Display) {
-        if let Err(missing) = H::check_state(self.0.shared.states()) {
+        if let Err(missing) = H::check_state(self.states()) {
             panic!("{handler} in namespace `{}` cannot be called: {missing}", self.name());
         }
+    }
+
+    pub(crate) fn states(&self) -> &StateMap {
+        self.0.shared.states()
     }
 
     /// Returns the error that the client learns of.

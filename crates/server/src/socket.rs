@@ -460,12 +460,17 @@ impl Socket {
     /// Registers an event handler on this socket only. It takes precedence over the namespace's handler for the same
     /// event. A second handler for the same event replaces the first. [`off`](Self::off) removes it. Register handlers
     /// for all sockets on the [`Namespace`].
+    ///
+    /// If the handler takes a [`State`](crate::State) for which the builder has no value, this reports an error to the
+    /// [error hook](crate::Builder::on_error) at once, and each event that the handler would handle fails in the same way.
+    /// It does not panic, because it is usually called in another handler, which would not finish then.
     pub fn on<M, H>(&self, event: impl Into<String>, handler: H)
     where
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
         let event = event.into().into_boxed_str();
+        self.check_state::<OnEvent, M, H>(Some(&event));
         let handler = EventHandler::new(handler);
         self.update_extensions(|own| insert_or_replace(&mut own.handlers, event, handler));
     }

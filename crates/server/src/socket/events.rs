@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use handlers::{
-    EventHandler, EventMiddleware, Handler, HandlerError, IntoEventMiddlewareResult, IntoReply,
+    EventHandler, EventMiddleware, Handler, HandlerError, HandlerKind, IntoEventMiddlewareResult, IntoReply,
     ObservedEvent, decode_event,
 };
 use socketio_proto::EncodedEvent;
@@ -34,13 +34,15 @@ thread_local! {
 impl Socket {
     /// Registers a handler for the next event with this name on this socket. It takes precedence over
     /// [`on`](Self::on) and over the handlers of the namespace. A second such handler for the same event replaces the
-    /// first. The handler is used up even if the arguments do not match its parameters.
+    /// first. The handler is used up even if the arguments do not match its parameters. A missing state is reported as by
+    /// [`on`](Self::on).
     pub fn once<M, H>(&self, event: impl Into<String>, handler: H)
     where
         H: Handler<OnEvent, M>,
         H::Output: IntoReply,
     {
         let event = event.into().into_boxed_str();
+        self.check_state::<OnEvent, M, H>(Some(&event));
         let handler = EventHandler::new(handler);
         self.update_extensions(|own| insert_or_replace(&mut own.once, event, handler));
     }
@@ -58,12 +60,14 @@ impl Socket {
     }
 
     /// Adds a middleware of events on this socket only. It runs after those of the namespace, see
-    /// [`Namespace::event_middleware`](crate::Namespace::event_middleware).
+    /// [`Namespace::event_middleware`](crate::Namespace::event_middleware). A missing state is reported as by
+    /// [`on`](Self::on).
     pub fn event_middleware<M, H>(&self, handler: H)
     where
         H: Handler<BeforeEvent, M>,
         H::Output: IntoEventMiddlewareResult,
     {
+        self.check_state::<BeforeEvent, M, H>(None);
         let middleware = handlers::event_middleware(handler);
         self.update_extensions(|own| own.event_middleware.push(middleware));
         self.set_used(|used| &used.event_hooks);
@@ -109,6 +113,14 @@ impl Socket {
     pub fn on_upgrade(&self, f: impl Fn(&Socket) + Send + Sync + 'static) {
         let f: OnUpgrade = Arc::new(f);
         self.update_extensions(|own| own.upgrade.replace(f));
+    }
+
+    /// Reports an error if the builder has no value for a state that a handler of this socket takes. `event` is the event of the
+    /// handler.
+    pub(super) fn check_state<K: HandlerKind, M, H: Handler<K, M>>(&self, event: Option<&str>) {
+        if let Err(missing) = H::check_state(self.namespace().states()) {
+            self.namespace().report_error(&HandlerError::internal(missing), self, event);
+        }
     }
 
     /// Returns whether this socket has listeners or middlewares of received events of its own.

@@ -5,8 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 
 use tidewire_server::{
-    Context, Extract, HandlerError, HandlerKind, MissingState, Server, ServerSide, State, StateMap,
+    Context, Extract, HandlerError, HandlerKind, MissingState, Server, ServerSide, Socket, State, StateMap,
 };
+
+use crate::support::{Client, program, serve};
 
 struct Rooms;
 
@@ -78,4 +80,25 @@ fn a_state_in_an_arc_is_named() {
     let io = Server::builder().state(Arc::new(Rooms)).build();
     let (message, _) = refused(|| drop(io.on("join", async |_: State<Rooms>| {})));
     assert!(message.contains("the builder has an `Arc` of it"), "{message}");
+}
+
+#[tokio::test]
+async fn a_handler_of_one_socket_without_its_state_is_reported_when_it_is_registered() {
+    let (builder, mut program) = program();
+    let io = builder.build();
+    io.on_connection(async |socket: Socket| {
+        socket.on("join", async |_: State<Rooms>| {});
+        socket.once("leave", async |_: RoomCount| {});
+        socket.emit("ready", ());
+    });
+    io.on("guard", async |socket: Socket| socket.event_middleware(async |_: State<Rooms>| {}));
+    let mut client = Client::join(serve(&io).await).await;
+    client.expect(r#"42["ready"]"#).await;
+    let missing = "handler failed: no state of type `socketio::missing_state::Rooms`: pass a value to `.state(..)` on the builder";
+    program.lines.expect([format!("error in join: {missing}"), format!("error in leave: {missing}")]).await;
+    // The client learns that something is wrong, and no more.
+    client.expect_only(r#"427["join"]"#, r#"437[{"error":"handler failed"}]"#).await;
+    program.lines.expect([format!("error in join: {missing}")]).await;
+    client.expect_only(r#"428["guard"]"#, "438[]").await;
+    program.lines.expect([format!("error in -: {missing}")]).await;
 }
