@@ -56,8 +56,11 @@ impl HandlerError {
     }
 
     /// Creates an error from a value of any error type. The peer does not receive its text. Use
-    /// `.map_err(HandlerError::internal)?` for types that `?` alone does not convert: `anyhow::Error`, boxed errors,
-    /// strings.
+    /// `.map_err(HandlerError::internal)?` for types that `?` alone does not convert: boxed errors, strings, `anyhow::Error`.
+    ///
+    /// An `anyhow::Error` that becomes a box hides the type of the error that it was created from, so `map_errors` sees only
+    /// the causes of that error. Pass `error.reallocate_into_boxed_dyn_error_without_backtrace()` instead, which keeps it. The
+    /// guide has a type for handlers that does this.
     pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Box::new(Inner {
             message: Self::INTERNAL_MESSAGE.into(),

@@ -27,7 +27,7 @@ impl ErrorMap {
     /// peer is returned unchanged, and so is one that no function maps.
     ///
     /// The underlying error is looked at first, then its causes. Of several functions, the first one that maps the error
-    /// decides.
+    /// decides. See [`HandlerError::internal`] for errors in an `anyhow::Error`.
     #[must_use]
     pub fn apply(&self, error: HandlerError) -> HandlerError {
         if self.0.is_empty() || !error.is_internal() {
@@ -107,6 +107,52 @@ mod tests {
             assert_eq!((error.message(), error.error_code()), ("handler failed", None));
             assert!(error.is_internal());
         }
+    }
+
+    /// The type in the guide that lets a handler return what `anyhow` collects.
+    #[derive(Debug)]
+    struct AnyError(anyhow::Error);
+
+    impl<E: Into<anyhow::Error>> From<E> for AnyError {
+        fn from(error: E) -> Self {
+            Self(error.into())
+        }
+    }
+
+    impl From<AnyError> for HandlerError {
+        fn from(AnyError(error): AnyError) -> Self {
+            Self::internal(error.reallocate_into_boxed_dyn_error_without_backtrace())
+        }
+    }
+
+    #[test]
+    fn an_error_that_has_passed_through_anyhow_is_mapped() {
+        use anyhow::Context;
+
+        let full = || AppError::RoomFull(7);
+        let plain = || -> anyhow::Result<()> { Err(full())? };
+        let with_context = || Err::<(), _>(full()).context("cannot join").context("cannot begin");
+        let as_cause = || -> anyhow::Result<()> { Err(NotJoined(full()))? };
+        let through = |fails: &dyn Fn() -> anyhow::Result<()>| -> Result<(), AnyError> { Ok(fails()?) };
+        for fails in [&plain as &dyn Fn() -> _, &with_context, &as_cause] {
+            let error = errors().apply(through(fails).expect_err("it fails").into());
+            assert_eq!((error.message(), error.error_code()), ("the room is full", Some("full")), "{error}");
+            assert!(error.to_string().ends_with("room 7 has 30 members"), "{error}");
+        }
+        // Without anyhow in between.
+        let direct = || -> Result<(), AnyError> { Err(full())? };
+        assert!(!errors().apply(direct().expect_err("it fails").into()).is_internal());
+    }
+
+    #[test]
+    fn the_conversion_of_anyhow_into_a_box_hides_its_own_error_only() {
+        use anyhow::Context;
+
+        let full = || anyhow::Error::from(AppError::RoomFull(7));
+        // If this fails, anyhow has changed, and `HandlerError::internal(error)` is enough.
+        assert!(errors().apply(HandlerError::internal(full())).is_internal());
+        let with_context = Err::<(), _>(full()).context("cannot join").expect_err("it fails");
+        assert!(!errors().apply(HandlerError::internal(with_context)).is_internal());
     }
 
     #[test]
