@@ -7,7 +7,8 @@
 //! 3. lets the running jobs finish, until a deadline: their clients get the acknowledgements;
 //! 4. closes all connections, batch by batch. The clients reconnect by themselves, to another server.
 //!
-//! Without a job that must finish, `io.serve(listener, signal)` is enough: it does step 4.
+//! `io.serve(listener, signal)` alone does step 4. It also waits for acknowledgements, but only for some seconds, and clients start
+//! new jobs meanwhile. Without jobs that take longer, that is enough.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -347,6 +347,13 @@ impl<A: Application> Driver<A> {
                 Ok(())
             }
             Command::Close(reason) => Err(reason),
+            Command::BeginClose => {
+                if self.is_closed || self.dispatcher.handler.begin_close() {
+                    self.close(CloseReason::ServerShuttingDown, now, cx);
+                    self.transport.stop_awaiting_poll();
+                }
+                Ok(())
+            }
             Command::CloseWithoutPoll(reason) => {
                 self.close(reason, now, cx);
                 self.transport.stop_awaiting_poll();

@@ -60,6 +60,13 @@ pub trait SessionHandler: Send + Unpin + 'static {
     /// Handles the end of the session. Called once. No message follows.
     fn on_close(&mut self, reason: CloseReason, now: Time, cx: &mut Context<'_>);
 
+    /// Is called when the engine shuts down. Returns whether the session may be closed now. If not, the handler calls
+    /// [`Session::close_for_shutdown`] when it may; after a time, the engine closes the session nevertheless. Until then,
+    /// the session goes on as before. The default returns `true`.
+    fn begin_close(&mut self) -> bool {
+        true
+    }
+
     /// Handles the upgrade: the session uses `transport` from now on. Called at most once. The default does nothing.
     fn on_upgrade(&mut self, transport: Transport) {
         let _ = transport;

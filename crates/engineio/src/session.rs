@@ -278,6 +278,12 @@ impl Session {
         self.send_command(Command::Close(CloseReason::ForcedClose));
     }
 
+    /// Closes the session after its queued messages have been sent, because the engine shuts down. See
+    /// [`SessionHandler::begin_close`](crate::SessionHandler::begin_close).
+    pub fn close_for_shutdown(&self) {
+        self.send_command(Command::Close(CloseReason::ServerShuttingDown));
+    }
+
     /// Closes the session at once, and drops the queued messages. If a WebSocket client has not yet read all that was
     /// sent before, its connection ends without a close frame. A polling client learns of the end only if one of its
     /// polls is waiting.

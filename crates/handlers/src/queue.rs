@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::iter::Sum;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -69,8 +70,9 @@ struct RunningMiddleware<S: Side> {
 struct RunningHandler<S: Side> {
     task: <S::Spawn as Spawn>::Task<Result<(), HandlerError>>,
     event: Box<str>,
-    /// When it was called, if its time is measured.
-    started: Option<Time>,
+    /// When it was called, in microseconds, if its time is measured. Smaller than an `Option<Time>`.
+    started: Option<NonZeroU64>,
+    is_ack_requested: bool,
 }
 
 /// The events that wait until their handlers may start, and their memory.
@@ -145,6 +147,20 @@ impl<S: Side> EventQueue<S> {
         self.dropped as usize
     }
 
+    /// Returns whether the peer waits for the acknowledgement of an event whose handler runs, or that is queued. An
+    /// acknowledgement that has been sent counts until the handler has finished.
+    #[must_use]
+    pub fn owes_acks(&self) -> bool {
+        let current = self.current.as_ref().is_some_and(|current| match current {
+            Running::Handler(running) => running.is_ack_requested,
+            Running::Middleware(running) => running.ack.is_some(),
+        });
+        let mut queued = self.queued.iter().flat_map(|queued| &queued.events);
+        current
+            || self.concurrent.iter().any(|running| running.is_ack_requested)
+            || queued.any(|queued| queued.ack.is_some())
+    }
+
     /// Calls the handler of a received event, or queues a copy of the event until the handlers before it have finished.
     pub fn handle_event(
         &mut self,
@@ -185,7 +201,7 @@ impl<S: Side> EventQueue<S> {
             self.poll_concurrent(env, cx);
             match self.current.take() {
                 Some(Running::Handler(mut running)) => match running.poll(cx) {
-                    Poll::Ready(result) => finish(result, &running.event, running.started, env),
+                    Poll::Ready(result) => running.finish(result, env),
                     Poll::Pending if self.concurrent.len() < self.max_concurrent as usize => {
                         self.concurrent.push(running);
                     }
@@ -366,7 +382,10 @@ impl<S: Side> EventQueue<S> {
         match polled {
             FirstPoll::Ready(result) => finish(result, name, started, env),
             FirstPoll::Pending(task) => {
-                self.current = Some(Running::Handler(RunningHandler { task, event: name.into(), started }));
+                let started = started.and_then(|started| NonZeroU64::new(started.as_micros()));
+                let (event, is_ack_requested) = (name.into(), ack.is_some());
+                let running = RunningHandler { task, event, started, is_ack_requested };
+                self.current = Some(Running::Handler(running));
             }
             FirstPoll::Failed(error) => {
                 let error = match context.take_ack_sender() {
@@ -384,7 +403,7 @@ impl<S: Side> EventQueue<S> {
         while let Some(running) = self.concurrent.get_mut(position) {
             if let Poll::Ready(result) = running.poll(cx) {
                 let running = self.concurrent.swap_remove(position);
-                finish(result, &running.event, running.started, env);
+                running.finish(result, env);
             } else {
                 position += 1;
             }
@@ -395,6 +414,11 @@ impl<S: Side> EventQueue<S> {
 impl<S: Side> RunningHandler<S> {
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), HandlerError>> {
         Pin::new(&mut self.task).poll(cx).map(|result| result.unwrap_or_else(Err))
+    }
+
+    fn finish(&self, result: Result<(), HandlerError>, env: &impl HandlerEnv) {
+        let started = self.started.map(|started| Time::from_micros(started.get()));
+        finish(result, &self.event, started, env);
     }
 }
 

@@ -11,7 +11,7 @@ mod socket_driver;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use adapter::SocketId;
@@ -41,12 +41,18 @@ use socket_driver::{Progress, SocketDriver};
 /// The state that the sockets of one connection share.
 pub(crate) struct Client {
     handshake: Handshake,
-    close_requested: AtomicBool,
+    /// Whether and when the connection closes: [`STAYS_OPEN`], [`CLOSES_WITHOUT_OWED_ACKS`] or [`CLOSES_NOW`].
+    close_request: AtomicU8,
     /// The connection has moved from long-polling to another transport.
     has_upgraded: AtomicBool,
     calls: HandlerCalls,
     claim_limits: ClaimLimits,
 }
+
+const STAYS_OPEN: u8 = 0;
+/// The server shuts down. The connection closes as soon as the client waits for no acknowledgement of a handler.
+const CLOSES_WITHOUT_OWED_ACKS: u8 = 1;
+const CLOSES_NOW: u8 = 2;
 
 impl Client {
     pub(crate) fn handshake(&self) -> &Handshake {
@@ -68,7 +74,14 @@ impl Client {
 
     /// Requests to close the connection with all its sockets. The connection's task does so when it is woken next.
     pub(crate) fn close_connection(&self) {
-        self.close_requested.store(true, Ordering::Release);
+        self.close_request.store(CLOSES_NOW, Ordering::Release);
+    }
+
+    /// Lets the connection's task close the connection when it owes no acknowledgements.
+    fn close_without_owed_acks(&self) {
+        // A request to close at once stays.
+        let (from, to) = (STAYS_OPEN, CLOSES_WITHOUT_OWED_ACKS);
+        let _ = self.close_request.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 
@@ -112,7 +125,7 @@ impl Connection {
         }
         let client = Arc::new(Client {
             handshake,
-            close_requested: AtomicBool::new(false),
+            close_request: AtomicU8::new(STAYS_OPEN),
             has_upgraded: AtomicBool::new(false),
             calls: HandlerCalls::new(server.observers()),
             claim_limits: ClaimLimits::default(),
@@ -179,6 +192,31 @@ impl Connection {
     fn close_session(&mut self, reason: DisconnectReason, cx: &mut TaskContext<'_>) {
         self.close(reason, cx);
         self.session.close();
+    }
+
+    /// Closes the connection because the program or the server has asked for it.
+    #[cold]
+    fn handle_close_request(&mut self, close_request: u8, cx: &mut TaskContext<'_>) {
+        if close_request == CLOSES_NOW {
+            for task in self.machine.sockets() {
+                task.socket().disconnect();
+            }
+            return self.close_session(DisconnectReason::ServerNamespaceDisconnect, cx);
+        }
+        // Takes the results of the handlers that have finished.
+        let server = &self.server;
+        self.machine.for_each(|entry| {
+            if entry.socket().is_busy() {
+                advance(entry, server, cx);
+            }
+        });
+        if !self.owes_acks() {
+            self.session.close_for_shutdown();
+        }
+    }
+
+    fn owes_acks(&self) -> bool {
+        self.machine.sockets().any(SocketDriver::owes_acks)
     }
 
     /// Disconnects all sockets immediately. Running handlers continue, and the `on_disconnect` handlers run after them.
@@ -394,6 +432,14 @@ impl SessionHandler for Connection {
         self.close(reason.into(), cx);
     }
 
+    fn begin_close(&mut self) -> bool {
+        let owes_acks = self.owes_acks();
+        if owes_acks {
+            self.client.close_without_owed_acks();
+        }
+        !owes_acks
+    }
+
     fn on_upgrade(&mut self, _: Transport) {
         self.notify(|connection| Observation::ConnectionUpgraded { connection });
         self.client.has_upgraded.store(true, Ordering::Release);
@@ -421,11 +467,9 @@ impl SessionHandler for Connection {
     }
 
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {
-        if !self.machine.is_closed() && self.client.close_requested.load(Ordering::Acquire) {
-            for task in self.machine.sockets() {
-                task.socket().disconnect();
-            }
-            self.close_session(DisconnectReason::ServerNamespaceDisconnect, cx);
+        let close_request = self.client.close_request.load(Ordering::Acquire);
+        if close_request != STAYS_OPEN && !self.machine.is_closed() {
+            self.handle_close_request(close_request, cx);
         }
         let Self { server, session, client, machine, .. } = self;
         if let Some(request) = machine.connect_main() {

@@ -33,7 +33,8 @@ impl<A: Application> Engine<A> {
         self.0.closing.store(true, Ordering::Release);
     }
 
-    /// Closes every session at this pace, and waits until they are closed and their handlers have finished. After
+    /// Closes every session at this pace, and waits until they are closed and their handlers have finished. A session whose
+    /// handler [asks for it](crate::SessionHandler::begin_close) stays open for at most three quarters of `timeout`. After
     /// `timeout`, it ends what is left: a session whose client does not read loses its connection. Handlers that still
     /// run continue. From the start, new sessions are rejected with status 503.
     ///
@@ -47,11 +48,16 @@ impl<A: Application> Engine<A> {
         self.finish_close(&sessions, deadline).await;
     }
 
-    /// Closes every session at this pace. Ready when all have been told. Cancel safe.
+    /// Closes every session at this pace. Sessions whose handlers ask for it stay open a little longer, until three quarters of
+    /// `timeout` have passed: the rest is for closing handshakes. Ready when all have been told to close. Cancel safe.
     pub(crate) async fn close_in_batches(&self, pace: ClosePace, timeout: Duration) {
         let _turn = self.0.closing_turn.lock().await;
+        let last_close = deadline_in(timeout / 4 * 3);
         let sessions = self.0.registry.all();
-        pace.for_each_batch(&sessions, timeout, close_all).await;
+        pace.for_each_batch(&sessions, timeout, begin_close_of_all).await;
+        if timeout_at(last_close, self.finished()).await.is_err() {
+            close_all(&sessions);
+        }
     }
 
     /// Waits until the tasks of all sessions have finished. At the deadline, ends `sessions`.
@@ -84,6 +90,12 @@ impl<A: Application> Engine<A> {
 pub(crate) fn deadline_in(timeout: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     Instant::now() + timeout.min(CENTURY)
+}
+
+fn begin_close_of_all(sessions: &[Session]) {
+    for session in sessions {
+        session.send_command(Command::BeginClose);
+    }
 }
 
 fn close_all(sessions: &[Session]) {

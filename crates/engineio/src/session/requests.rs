@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Candidate(UpgradeCandidate),
     /// The application or the HTTP side closes the session.
     Close(CloseReason),
+    /// The engine shuts down: the session closes as soon as its handler lets it.
+    BeginClose,
     /// The engine closes the session, and does not wait for another poll, which may never come.
     CloseWithoutPoll(CloseReason),
     /// The application closes the session, and drops the messages that are queued.

@@ -152,9 +152,9 @@ impl Polling {
             });
             self.close_state = CloseState::Closed;
         } else {
-            // It is worth waiting for another GET only if the application closed the session.
+            // It is worth waiting for another GET only if this side closed the session.
             self.close_state = match reason {
-                CloseReason::ForcedClose => {
+                CloseReason::ForcedClose | CloseReason::ServerShuttingDown => {
                     CloseState::AwaitingPoll { deadline: PeerDeadline::new(now + timeout), timeout }
                 }
                 _ => CloseState::Closed,

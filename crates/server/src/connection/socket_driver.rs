@@ -137,6 +137,11 @@ impl SocketDriver {
         self.events.size()
     }
 
+    /// Returns whether the client waits for the acknowledgement of an event whose handler runs or is about to start.
+    pub(crate) fn owes_acks(&self) -> bool {
+        !self.is_disconnected() && self.events.owes_acks()
+    }
+
     /// Returns the memory of what the client has sent and the server keeps, in bytes: queued events, the events in
     /// its stream, and the auth payload.
     pub(crate) fn memory(&self) -> usize {

@@ -129,6 +129,10 @@ impl Server {
     /// not all return at the same moment. The disconnect reason of their sockets is `server shutting down`. JavaScript
     /// clients see `transport close`, or `transport error` if they poll between two requests, and reconnect after both.
     ///
+    /// If a client waits for the acknowledgement of a handler that runs, its connection closes after the acknowledgement, or
+    /// after three quarters of the timeout. Until then, it is served as before. An [`Ack`](crate::Ack) that a handler has given
+    /// to a task is not waited for.
+    ///
     /// After [`HttpLimits::shutdown_timeout`](net::HttpLimits::shutdown_timeout), connections that are left are ended: those
     /// of clients that read nothing. Handlers that still run are not cancelled, and go on after this method has returned.
     ///
