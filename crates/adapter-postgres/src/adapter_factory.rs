@@ -88,6 +88,10 @@ impl AdapterFactory for PostgresAdapter {
         let bus = NamespaceBus::new(Arc::clone(&self.shared), namespace, &options.id);
         ClusterAdapter::new(namespace, host, bus, options)
     }
+
+    fn bus_stats(&self) -> Option<BusStats> {
+        Some(self.stats())
+    }
 }
 
 impl fmt::Debug for PostgresAdapter {

@@ -215,7 +215,7 @@ impl Shared {
     pub(crate) fn stats(&self) -> BusStats {
         let (messages, bytes) = self.queue.len();
         let [taken, taken_bytes] = self.in_flight.each_ref().map(|count| count.load(Ordering::Relaxed));
-        self.counters.stats((messages + taken, bytes + taken_bytes))
+        self.counters.stats(self.link() == Link::Up, (messages + taken, bytes + taken_bytes))
     }
 
     // A panic cannot leave the state inconsistent.

@@ -110,6 +110,10 @@ impl AdapterFactory for RedisAdapter {
         let bus = NamespaceBus::new(Arc::clone(&self.owner), namespace, &options.id);
         ClusterAdapter::new(namespace, host, bus, options)
     }
+
+    fn bus_stats(&self) -> Option<BusStats> {
+        Some(self.stats())
+    }
 }
 
 impl fmt::Debug for RedisAdapter {

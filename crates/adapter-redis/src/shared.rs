@@ -96,7 +96,7 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> BusStats {
-        self.counters.stats(self.queue.len())
+        self.counters.stats(self.is_up(), self.queue.len())
     }
 
     /// Asks Redis for the number of servers in a namespace. If the queue is full, it is asked again later.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
+use crate::cluster::BusStats;
 use crate::host::Host;
 use crate::in_memory::InMemoryAdapter;
 use crate::limits::JoinError;
@@ -24,6 +25,13 @@ pub trait AdapterFactory: Send + Sync {
     /// The server may drop the adapter without using it, if another thread creates the same namespace at the same time.
     /// Therefore, an adapter must have no effect outside this process before [`Adapter::start`].
     fn create(&self, namespace: &str, host: Weak<dyn Host>) -> Arc<dyn Adapter>;
+
+    /// Returns what the connection of this server to a message bus has counted, for the metrics of the cluster. It must not
+    /// wait. Default: `None`, for adapters without a message bus. The server asks once when it is built, and with `None` not
+    /// again.
+    fn bus_stats(&self) -> Option<BusStats> {
+        None
+    }
 }
 
 impl<F> AdapterFactory for F

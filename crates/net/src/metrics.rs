@@ -6,6 +6,7 @@
 //!
 //! The metrics are those of the process: several servers in one process count together.
 
+mod cluster;
 mod connection;
 #[cfg(feature = "metrics")]
 mod histogram;
@@ -16,6 +17,7 @@ mod series;
 #[cfg(feature = "metrics")]
 mod shards;
 
+pub use self::cluster::{ClusterStats, observe_cluster};
 pub use self::connection::{ConnectionKind, Meter, OpenConnection};
 pub use self::namespaces::SocketCount;
 #[cfg(feature = "metrics")]

@@ -48,6 +48,7 @@
 //! [`Limits`]. Then the server stops reading from the connection, so a fast client cannot fill the server's memory.
 
 mod client_files;
+mod cluster_metrics;
 mod connection;
 mod handler;
 mod limits;

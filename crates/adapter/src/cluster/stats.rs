@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BusStats {
+    /// Whether there is a link to the message bus now.
+    pub is_connected: bool,
     /// Messages that the message bus has accepted.
     pub published: u64,
     /// Their size in bytes.
@@ -84,11 +86,13 @@ impl BusCounters {
         add(&self.subscriptions_refused, 1);
     }
 
-    /// Returns the numbers. `queued` is the number of messages that wait, and their size in bytes.
+    /// Returns the numbers. `is_connected` is whether there is a link now, and `queued` is the number of messages that wait, and
+    /// their size in bytes.
     #[must_use]
-    pub fn stats(&self, queued: (usize, usize)) -> BusStats {
+    pub fn stats(&self, is_connected: bool, queued: (usize, usize)) -> BusStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         BusStats {
+            is_connected,
             published: get(&self.published),
             published_bytes: get(&self.published_bytes),
             refused: get(&self.refused),

@@ -10,7 +10,7 @@ use super::histogram::METADATA;
 use super::series::{
     Family, HANDLER_DURATION, Kind, MEMORY_USED, MEMORY_USED_RATIO, SOCKETS, SOCKETS_CONNECTED, TABLE,
 };
-use super::{namespaces, shards};
+use super::{cluster, namespaces, shards};
 use crate::memory_budget::MemoryBudget;
 
 /// How often the counts are published without a call of [`publish`].
@@ -46,10 +46,11 @@ pub fn publish() {
         for (family, value) in [(&MEMORY_USED, used as f64), (&MEMORY_USED_RATIO, ratio)] {
             recorder.register_gauge(&Key::from_static_name(family.name), &METADATA).set(value);
         }
+        cluster::publish(recorder);
     });
 }
 
-fn describe(recorder: &dyn Recorder, family: &Family) {
+pub(super) fn describe(recorder: &dyn Recorder, family: &Family) {
     let name = KeyName::from_const_str(family.name);
     let (unit, help) = (Some(family.unit), family.help.into());
     match family.kind {
@@ -59,7 +60,7 @@ fn describe(recorder: &dyn Recorder, family: &Family) {
     }
 }
 
-fn set(recorder: &dyn Recorder, family: &Family, key: &Key, value: u64) {
+pub(super) fn set(recorder: &dyn Recorder, family: &Family, key: &Key, value: u64) {
     match family.kind {
         Kind::Counter => recorder.register_counter(key, &METADATA).absolute(value),
         // A connection may have been counted as closed on one thread before the sum has met the thread where it opened.

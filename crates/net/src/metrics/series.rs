@@ -200,6 +200,19 @@ series! {
         RecoveryRefusedMiddleware: reason = "middleware";
         RecoveryRefusedOther: reason = "other";
     }
+    // The cluster. What its drivers count is in `cluster.rs`.
+    Counter "tidewire_cluster_messages_failed_total" Count "Messages for other servers that the message bus has not taken, or has lost" {
+        ClusterTooLarge: reason = "too_large";
+        ClusterQueueFull: reason = "queue_full";
+        ClusterLinkLost: reason = "link_lost";
+        ClusterRefused: reason = "refused";
+        ClusterNotReturned: reason = "not_returned";
+    }
+    Counter "tidewire_cluster_replies_missing_total" Count "Replies of other servers that a request has not got" {
+        ClusterReplyTimedOut: reason = "timed_out";
+        ClusterReplyDisconnected: reason = "disconnected";
+        ClusterReplyLimit: reason = "limit";
+    }
     Counter "tidewire_errors_total" Count "Errors of handlers, and invalid packets: the calls of the error hook" {
         Errors;
     }

@@ -16,6 +16,7 @@ use socketio_proto::{ArgumentsError, EncodeError};
 use tokio::sync::mpsc;
 
 use super::Broadcast;
+use crate::cluster_metrics::count_missing;
 use crate::socket::{EmitError, encode_event, observe_broadcast};
 
 /// The acknowledgements of a broadcast ([`Broadcast::emit_with_ack`]), or of the other servers of a cluster
@@ -149,6 +150,7 @@ impl<R> BroadcastAcks<R> {
         let kept_bytes = Arc::new(AtomicUsize::new(0));
         let kept = Arc::clone(&kept_bytes);
         let replies = Replies::new(move |reply| {
+            count_missing(&reply);
             let bytes = memory(&reply);
             let fits = kept.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= max_bytes;
             let _ = sender.send(if fits { reply } else { dropped(reply, &kept, bytes) });

@@ -10,6 +10,7 @@ use socketio_proto::{ArgumentsError, RawJson};
 use tokio::sync::mpsc;
 
 use super::{AckFailure, Broadcast, Namespace};
+use crate::cluster_metrics::count_missing;
 use crate::connection::Handshake;
 use crate::rooms::Rooms;
 use crate::socket::{AckError, DataError, EmitError, Socket, parse_handshake, read_data};
@@ -74,7 +75,10 @@ impl Broadcast {
             return PendingFetch { namespace, sockets: Vec::new(), replies };
         }
         let timeout = self.timeout.unwrap_or(namespace.limits().cluster_timeout);
-        let to_channel = Replies::new(move |reply| _ = sender.send(reply));
+        let to_channel = Replies::new(move |reply| {
+            count_missing(&reply);
+            let _ = sender.send(reply);
+        });
         let request = Request { timeout, now: net::now(), replies: to_channel };
         namespace.adapter().fetch_sockets(&self.options, request);
         let sockets = self.sockets().into_iter().map(FetchedSocket::from).collect();

@@ -12,6 +12,7 @@ use net::LogRateLimit;
 use socketio_proto::Excerpt;
 
 use super::{Inner, Namespace};
+use crate::cluster_metrics::count_failed;
 use crate::observer::Observation;
 use crate::outgoing::convert;
 
@@ -59,6 +60,7 @@ impl Host for Inner {
     }
 
     fn on_publish_error(&self, message: &Message, error: &PublishError) {
+        count_failed(error);
         // Clients can cause this, if the program passes on what they send.
         static FAILED: LogRateLimit = LogRateLimit::new();
         let namespace = &*self.name;

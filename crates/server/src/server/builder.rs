@@ -17,6 +17,7 @@ use super::namespaces::Namespaces;
 use super::shared::{OnError, ServerShared};
 use super::{Server, SocketIoApplication};
 use crate::client_files::ClientFiles;
+use crate::cluster_metrics;
 use crate::connection::{KeepExtension, keep_extension};
 use crate::limits::Limits;
 use crate::namespace::Namespace;
@@ -365,9 +366,11 @@ impl Builder {
         root.observe_rooms();
         let namespaces =
             Namespaces::new(root.clone(), Arc::clone(&common), adapter, cleanup_empty_child_namespaces);
+        let namespaces = Arc::new(namespaces);
+        cluster_metrics::observe(&namespaces);
         let application = SocketIoApplication {
             root,
-            namespaces: Arc::new(namespaces),
+            namespaces,
             shared: common,
             listener,
             keep_extensions: keep_extensions.into_boxed_slice(),

@@ -152,6 +152,16 @@ impl Namespaces {
         Ok(self.joined(namespace))
     }
 
+    /// Returns what creates the adapter of each namespace.
+    pub(crate) fn adapter_factory(&self) -> &dyn AdapterFactory {
+        &*self.adapter
+    }
+
+    /// Returns the namespace that every server has.
+    pub(crate) fn root(&self) -> Option<Namespace> {
+        self.read().namespaces.get("/").cloned()
+    }
+
     /// Closes the adapters of all namespaces. Returns what to wait for.
     pub(super) fn close_adapters(&self) -> Vec<Ready> {
         let namespaces: Vec<_> = self.read().namespaces.values().cloned().collect();
