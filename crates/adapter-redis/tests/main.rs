@@ -6,6 +6,7 @@
 mod emitter;
 mod links;
 mod messages;
+mod metrics;
 mod redis_cluster;
 mod suite;
 mod support;
