@@ -238,9 +238,9 @@ async fn a_client_whose_session_is_lost_after_the_claim_still_has_the_connect_ti
     program.gate.open();
     client.expect(r#"44{"message":"banned"}"#).await;
     tokio::time::pause();
-    for _ in 0..40 {
-        // In one step, the server would take itself for suspended.
-        tokio::time::advance(Duration::from_secs(1)).await;
+    // In larger steps, the server would take itself for suspended: it may notice the deadline only some steps later.
+    for _ in 0..400 {
+        tokio::time::advance(Duration::from_millis(100)).await;
         tokio::task::yield_now().await;
     }
     tokio::time::resume();
