@@ -185,15 +185,19 @@ impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     }
 }
 
-/// Writes the message for the peer with its code, then the underlying error with all its causes.
+/// Writes the message for the peer with its code, then the underlying error with all its causes. An underlying error of
+/// the same text is left out.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         if let Some(code) = &self.0.code {
             write!(f, " ({code})")?;
         }
-        match &self.0.source {
-            Some(source) => write!(f, ": {}", ErrorChain(&**source)),
+        let Some(source) = &self.0.source else { return Ok(()) };
+        // A function of `map_errors` often takes the message from the error.
+        let next = if source.to_string() == self.0.message { source.source() } else { Some(&**source as _) };
+        match next {
+            Some(next) => write!(f, ": {}", ErrorChain(next)),
             None => Ok(()),
         }
     }
@@ -237,5 +241,10 @@ mod tests {
 
         let error = HandlerError::from(NotSaved(std::io::Error::other("the disk is full")));
         assert_eq!(error.to_string(), "handler failed: cannot save the note: the disk is full");
+        let source = NotSaved(std::io::Error::other("the disk is full"));
+        let error = HandlerError::new("cannot save the note").code("not_saved").with_source(source);
+        assert_eq!(error.to_string(), "cannot save the note (not_saved): the disk is full");
+        let error = HandlerError::new("the room is full").with_source("the room is full");
+        assert_eq!(error.to_string(), "the room is full");
     }
 }
