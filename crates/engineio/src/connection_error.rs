@@ -133,7 +133,13 @@ impl fmt::Display for ConnectionError {
             Self::TransportHandshakeError { error } => write!(f, ": {error}"),
             Self::Forbidden { message } if message.is_empty() => Ok(()),
             Self::Forbidden { message } => write!(f, ": {message}"),
-            Self::UnsupportedProtocolVersion { protocol } => write!(f, ": {protocol}"),
+            // A request without the parameter `EIO` counts as one of revision 3.
+            Self::UnsupportedProtocolVersion { protocol } => {
+                write!(
+                    f,
+                    ": {protocol}, a client of Socket.IO 1 or 2 (only `allow_eio3` lets it connect) or a request without `EIO=4`"
+                )
+            }
         }
     }
 }
