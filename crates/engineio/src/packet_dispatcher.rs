@@ -5,7 +5,7 @@ use std::task::Context;
 use engineio_proto::server::{Received, Session as Machine};
 use engineio_proto::{CloseReason, Packet, ParseError};
 use net::TurnBudget;
-use ws_proto::Time;
+use ws_proto::{ProtocolError, Time};
 
 use crate::handler::{Message, SessionHandler};
 use crate::session::Session;
@@ -67,6 +67,11 @@ impl<H: SessionHandler> PacketDispatcher<H> {
     /// Records what goes wrong, before the session is closed for it.
     pub(crate) fn describe_close(&self, description: impl Into<Box<str>>) {
         self.session.describe_close(description);
+    }
+
+    /// Records and logs that the session is closed because a message is too long.
+    pub(crate) fn report_too_long(&self, error: &ProtocolError, limit: u64) {
+        self.session.report_too_long(error.to_string(), limit);
     }
 
     /// Returns the number of bytes that are queued in the outbox.

@@ -12,7 +12,8 @@ use engineio_proto::{
     Transport, WireFormat,
 };
 use net::{
-    AddressPermit, MemoryBudget, Outbox, OutboxItem, PushError, PushOutcome, Pushed, SlowReaderPolicy,
+    AddressPermit, LogRateLimit, MemoryBudget, Outbox, OutboxItem, PushError, PushOutcome, Pushed,
+    SlowReaderPolicy,
 };
 use thin_vec::ThinVec;
 
@@ -310,6 +311,21 @@ impl Session {
     /// Records what goes wrong, before the session is closed for it.
     pub(crate) fn describe_close(&self, description: impl Into<Box<str>>) {
         let _ = self.0.close_description.set(description.into());
+    }
+
+    /// Records and logs that the session is closed because a message, or the body of a POST, is too long. A program that
+    /// sends pictures meets this limit early, and its client learns only that the connection has ended.
+    #[cold]
+    pub(crate) fn report_too_long(&self, description: impl Into<Box<str>>, max_http_buffer_size: u64) {
+        static LOG: LogRateLimit = LogRateLimit::new();
+        self.describe_close(description);
+        LOG.try_log(|suppressed| {
+            tracing::warn!(
+                max_http_buffer_size,
+                suppressed,
+                "closing a session: the client has sent a message that exceeds `max_http_buffer_size`"
+            );
+        });
     }
 
     /// Wakes the session's task, which then polls its handler.

@@ -88,7 +88,7 @@ impl<A: Application> Engine<A> {
             }
         };
         let Some(payload) = payload else {
-            session.describe_close("the body of a POST is too long");
+            session.report_too_long("the body of a POST is too long", max_payload as u64);
             return Ok(close_with(session, StatusCode::PAYLOAD_TOO_LARGE));
         };
         let held = payload.memory();

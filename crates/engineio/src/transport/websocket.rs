@@ -12,7 +12,7 @@ use net::{
     DeadlineTimer, HeldMemory, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, Outbox, Stream, StreamEnd,
     TurnBudget, Upgraded, WebSocketStream, WireBytes, WriteQueue,
 };
-use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Event, Limits, Time};
+use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Event, Limits, ProtocolError, Time};
 
 use super::OutputStatus;
 use super::websocket_compression::CompressedOutput;
@@ -334,6 +334,9 @@ fn packet<'a>(revision: Revision, event: &'a Event<'_>) -> Option<Result<Packet<
 #[cold]
 fn describe_end<H: SessionHandler>(ended: &StreamEnd, dispatcher: &PacketDispatcher<H>) {
     match ended {
+        StreamEnd::Protocol(error @ ProtocolError::MessageTooBig { limit, .. }) => {
+            dispatcher.report_too_long(error, *limit);
+        }
         StreamEnd::Protocol(error) => dispatcher.describe_close(error.to_string()),
         StreamEnd::Io(error) => dispatcher.describe_close(error.to_string()),
         StreamEnd::Closed(_) | StreamEnd::Eof => {}
