@@ -119,6 +119,8 @@ impl Connection {
         let protocol = if session.protocol() == 3 { Protocol::V4 } else { Protocol::V5 };
         let mut decoder_limits = socketio_proto::DecoderLimits::default();
         decoder_limits.max_lists_and_objects = max_lists_and_objects(server.max_payload());
+        // A program that allows longer messages allows each of them to be an attachment.
+        decoder_limits.max_attachment_bytes = decoder_limits.max_attachment_bytes.max(server.max_payload());
         let mut machine = machine::Connection::new(protocol, &limits, &decoder_limits, now);
         if let Some(parser) = server.parser() {
             machine = machine.with_parser(&**parser, &decoder_limits);

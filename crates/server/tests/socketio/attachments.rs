@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tidewire_server::{Data, DisconnectReason, Limits, Server, State};
 
-use crate::support::{Client, Gate, Log, Program, program};
+use crate::support::{Client, Gate, Log, Program, program, serve};
 
 const TWO: &str = r#"452-["event",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
 
@@ -38,6 +39,30 @@ async fn each_may_take_its_time() {
         client.send_binary(&[2]).await;
         program.lines.expect(["[1] [2]"]).await;
         client.linger(Duration::from_secs(1_000)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_may_be_as_long_as_a_message_if_the_program_allows_long_messages() {
+    for (limit, len, is_received) in [(12_000_000, 11_000_000, true), (6_000_000, 5_500_000, false)] {
+        let (builder, mut program) = program();
+        let io = builder.max_http_buffer_size(limit).build();
+        io.on("event", async |log: State<Log>, Data((one, two)): Data<(Bytes, Bytes)>| {
+            log.say(format_args!("{} {}", one.len(), two.len()));
+        });
+        io.on_disconnect(async |reason: DisconnectReason, log: State<Log>| log.say(reason));
+        let mut client = Client::join(serve(&io).await).await;
+        client.send(TWO).await;
+        client.send_binary(&vec![1; len]).await;
+        // Two of them exceed the limit of all attachments of a packet, which is at least ten million bytes.
+        client.send_binary(&vec![2; if is_received { 1_000_000 } else { len }]).await;
+        match is_received {
+            true => program.lines.expect([format!("{len} 1000000")]).await,
+            false => {
+                let error = "error in -: handler failed: the attachments of one packet exceed 10000000 bytes";
+                program.lines.expect([error, "forced close"]).await;
+            }
+        }
     }
 }
 
