@@ -432,6 +432,26 @@ impl Socket {
         self.0.namespace.adapter().local().socket_rooms(&self.0.id)
     }
 
+    /// Returns whether the socket is in a room, as `socket.rooms.has(room)` in Node. False after the disconnect; while
+    /// [`on_disconnecting`](Self::on_disconnecting) runs, the socket is still in its rooms.
+    ///
+    /// ```
+    /// use tidewire_server::{Data, HandlerError, Server, Socket};
+    ///
+    /// let io = Server::new();
+    /// io.on("say", async |socket: Socket, Data((room, text)): Data<(String, String)>| {
+    ///     if !socket.is_in(&room) {
+    ///         return Err(HandlerError::new("join the room first").code("not_a_member"));
+    ///     }
+    ///     socket.to(&room).emit("said", text);
+    ///     Ok(())
+    /// });
+    /// ```
+    #[must_use]
+    pub fn is_in(&self, room: impl AsRef<str>) -> bool {
+        self.rooms().iter().any(|joined| joined.as_str() == room.as_ref())
+    }
+
     /// Selects the sockets in a room, or in one of several rooms, except this one. See [`Broadcast::to`].
     pub fn to(&self, rooms: impl Rooms) -> Broadcast {
         self.broadcast().to(rooms)

@@ -242,6 +242,7 @@ async fn a_room_beyond_the_limits_is_rejected_with_an_error() {
     client.expect_only(r#"420["join","c"]"#, r#"430[{"error":"handler failed"}]"#).await;
     program.lines.expect([format!("error in join: handler failed: {too_many}")]).await;
     assert_eq!(socket.rooms().len(), 3);
+    assert!(socket.is_in("8letters") && socket.is_in(&*socket.id()) && !socket.is_in("c"));
 
     socket.leave("b");
     client.expect_only(r#"421["join","c"]"#, "431[]").await;
