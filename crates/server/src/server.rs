@@ -227,6 +227,11 @@ impl Server {
     pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
         self.application().shared.report_error(error, socket, event);
     }
+
+    /// Reports an error that is logged elsewhere.
+    pub(crate) fn hand_over_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+        self.application().shared.hand_over_error(error, socket, event);
+    }
 }
 
 impl Default for Server {

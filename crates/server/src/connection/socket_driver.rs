@@ -458,7 +458,12 @@ impl SocketDriver {
             // An extractor failed, for instance because the auth payload is invalid, or the middleware panicked.
             Err(error) => {
                 let error = self.socket.namespace().map_error(error);
-                server.report_error(&error, &self.socket, None);
+                if error.is_internal() {
+                    server.report_error(&error, &self.socket, None);
+                } else {
+                    // `report_refused` below logs it.
+                    server.hand_over_error(&error, &self.socket, None);
+                }
                 error
             }
         };

@@ -36,7 +36,7 @@ pub struct Auth<T>(pub T);
 
 impl<K: HandlerKind<Side = ServerSide>, T: DeserializeOwned> Extract<K> for Auth<T> {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        context.env().socket.auth().map(Self).map_err(|error| HandlerError::new(error.to_string()))
+        context.env().socket.auth().map(Self).map_err(|error| HandlerError::new(format!("auth {error}")))
     }
 }
 

@@ -14,6 +14,7 @@ use super::{Server, SocketIoApplication};
 use crate::connection::Handshake;
 use crate::handler::ConnectError;
 use crate::limits::Limits;
+use crate::namespace::INVALID_NAMESPACE;
 use crate::observer::{Observation, Observers};
 use crate::recovery::RecoverySettings;
 use crate::socket::{AckError, DeliveryCounters, EmitError, Socket};
@@ -63,10 +64,13 @@ impl ServerShared {
         self.refusal_log.try_log(|suppressed| {
             let (name, reason) = (Excerpt(namespace), Excerpt(error));
             let address = handshake.address().map(tracing::field::display);
-            tracing::warn!(namespace = %name, address, error = %reason, suppressed, "refused a client");
+            let hint = (error.message() == INVALID_NAMESPACE)
+                .then_some("no namespace has this name: `Server::of` creates one, `Server::of_pattern` many");
+            tracing::warn!(namespace = %name, address, error = %reason, hint, suppressed, "refused a client");
             if !self.observers.is_active() {
+                let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
                 print_if_unlogged(
-                    format_args!("refused a client in namespace `{name}`: {reason}"),
+                    format_args!("refused a client in namespace `{name}`: {reason}{hint}"),
                     suppressed,
                 );
             }
@@ -74,9 +78,33 @@ impl ServerShared {
         self.observers.notify(|| Observation::SocketRefused { namespace, handshake, socket, error });
     }
 
-    /// Reports an error to the observers and the error hook. If the handler failed only because its socket is
-    /// disconnected, this is a normal end.
+    /// Reports an error to the observers and the error hook. Without a hook, logs it.
     pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
+        if self.hand_over_error(error, socket, event) {
+            return;
+        }
+        // Otherwise the client is told why, and has often caused it.
+        let has_failed = error.is_internal();
+        self.limit_of(error).try_log(|suppressed| {
+            let (event, error) = (event.map(Excerpt), Excerpt(error));
+            let name = event.as_ref().map(tracing::field::display);
+            match &event {
+                Some(event) if !has_failed => {
+                    tracing::warn!(socket = socket.log_id(), event = name, %error, suppressed, "refused an event");
+                    print_if_unlogged(format_args!("refused the event `{event}`: {error}"), suppressed);
+                }
+                _ => {
+                    tracing::warn!(socket = socket.log_id(), event = name, %error, suppressed, "a handler failed");
+                    let of_event = event.as_ref().map(|event| format!(" of `{event}`")).unwrap_or_default();
+                    print_if_unlogged(format_args!("a handler{of_event} failed: {error}"), suppressed);
+                }
+            }
+        });
+    }
+
+    /// Reports an error to the observers and the error hook. Returns whether nothing is left to do: there is a hook, or
+    /// the handler failed only because its socket is disconnected, which is a normal end.
+    pub(crate) fn hand_over_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) -> bool {
         if socket.disconnect_reason().is_some() && is_caused_by_disconnect(error) {
             let event = event.map(|event| tracing::field::display(Excerpt(event)));
             tracing::debug!(
@@ -84,29 +112,25 @@ impl ServerShared {
                 event,
                 "a handler ended because its socket is disconnected"
             );
-            return;
+            return true;
         }
         metrics::count(Series::Errors);
         self.observers.notify(|| Observation::Error { error, socket, event });
-        if let Some(hook) = &self.on_error
-            // The hook is the program's code: if it panics, the connection must survive.
-            && catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_ok()
-        {
-            return;
-        }
-        let limit = if error.is_internal() { &self.internal_error_log } else { &self.client_error_log };
-        limit.try_log(|suppressed| {
-            let (event, error) = (event.map(Excerpt), Excerpt(error));
-            let of_event = event.as_ref().map(|event| format!(" of `{event}`")).unwrap_or_default();
-            let event = event.as_ref().map(tracing::field::display);
-            if self.on_error.is_some() {
+        let Some(hook) = &self.on_error else { return false };
+        // The hook is the program's code: if it panics, the connection must survive.
+        if catch_unwind(AssertUnwindSafe(|| hook(error, socket, event))).is_err() {
+            self.limit_of(error).try_log(|suppressed| {
+                let (event, error) = (event.map(Excerpt), Excerpt(error));
+                let event = event.as_ref().map(tracing::field::display);
                 tracing::error!(socket = socket.log_id(), event, %error, suppressed, "the error hook panicked");
                 print_if_unlogged(format_args!("the error hook panicked, for this error: {error}"), suppressed);
-            } else {
-                tracing::warn!(socket = socket.log_id(), event, %error, suppressed, "a handler failed");
-                print_if_unlogged(format_args!("a handler{of_event} failed: {error}"), suppressed);
-            }
-        });
+            });
+        }
+        true
+    }
+
+    fn limit_of(&self, error: &HandlerError) -> &LogRateLimit {
+        if error.is_internal() { &self.internal_error_log } else { &self.client_error_log }
     }
 }
 

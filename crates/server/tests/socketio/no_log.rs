@@ -62,7 +62,7 @@ async fn errors_and_refusals_reach_standard_error_unless_the_program_has_a_hook(
                 assert_eq!(errors.matches(line).count(), 1, "{line}: {errors}");
             }
             assert_eq!(errors.matches("tracing_subscriber::fmt::init()").count(), 1, "{errors}");
-            assert_eq!(errors.matches("a handler of `number` failed: argument 0").count(), 10, "{errors}");
+            assert_eq!(errors.matches("refused the event `number`: argument 0").count(), 10, "{errors}");
             for how in ["hooks", "silent"] {
                 let errors = errors_of(name, how);
                 assert!(!errors.contains("tidewire: "), "{how}: {errors}");

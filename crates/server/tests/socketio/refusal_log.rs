@@ -1,11 +1,11 @@
 //! The log lines about clients that are refused.
 
 use tidewire_server::{
-    AddressLimits, AllowedOrigins, ConnectError, ConnectionStateRecovery, Server, TrustedProxies,
+    AddressLimits, AllowedOrigins, Auth, ConnectError, ConnectionStateRecovery, Server, State, TrustedProxies,
 };
 use tracing::Level;
 
-use crate::support::{Client, Logged, program, request_in_memory, serve};
+use crate::support::{Client, Log, Logged, program, request_in_memory, serve};
 
 fn request(method: &str, query: &str, header: &str) -> String {
     // `request_in_memory` adds the version and the rest of the head.
@@ -51,6 +51,26 @@ async fn each_refused_handshake_is_a_warning_with_its_reason() {
         let lines = logged.lines();
         assert!(
             matches!(&lines[..], [line] if line.contains(" WARN ") && line.contains(reason)),
+            "{reason}: {lines:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_in_a_namespace_is_one_line_that_says_what_is_missing() {
+    let io = Server::new();
+    io.of("/chat").middleware(async |_: Auth<(u8,)>| {});
+    for (namespace, reason) in [
+        ("/nope", "error=Invalid namespace hint=\"no namespace has this name: `Server::of` creates one"),
+        ("/chat", "error=auth payload: invalid type: map, expected a tuple of size 1"),
+    ] {
+        let mut client = Client::open(serve(&io).await).await;
+        let (logged, _logging) = Logged::start();
+        client.send(&format!("40{namespace},")).await;
+        assert!(client.recv().await.is_some_and(|packet| packet.starts_with("44")));
+        let lines = logged.lines();
+        assert!(
+            matches!(&lines[..], [line] if line.contains("refused a client") && line.contains(reason)),
             "{reason}: {lines:?}"
         );
     }
@@ -116,6 +136,21 @@ async fn a_client_that_a_middleware_refuses_is_a_warning_with_the_reason() {
         let warned = |line: &String| line.contains("refused a client") && line.contains(reason);
         assert!(lines.iter().any(warned), "{reason}: {lines:?}");
     }
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_a_warning_that_names_the_limit() {
+    let (builder, mut program) = program();
+    let io = builder.max_http_buffer_size(1_000).build();
+    io.on_disconnect(async |log: State<Log>| log.say("left"));
+    let mut client = Client::join(serve(&io).await).await;
+    let (logged, _logging) = Logged::start();
+    client.send(&format!(r#"42["{}"]"#, "x".repeat(2_000))).await;
+    program.lines.expect(["left"]).await;
+    let lines = logged.lines();
+    let reason = "the client has sent a message that exceeds `max_http_buffer_size`";
+    let named = |line: &String| line.contains(reason) && line.contains("max_http_buffer_size=1000");
+    assert!(matches!(&lines[..], [line] if named(line)), "{lines:?}");
 }
 
 #[tokio::test]
