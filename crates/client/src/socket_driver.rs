@@ -9,8 +9,8 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use handlers::{BoxFuture, EventQueue, EventQueueSize, FirstPoll, HandlerError, Spawn, start_handler};
-use socketio_proto::Event;
 use socketio_proto::client::{AckId, DisconnectReason, SocketKey};
+use socketio_proto::{Event, Excerpt};
 use ws_proto::Time;
 
 use crate::auth::AuthResult;
@@ -218,8 +218,16 @@ impl SocketDriver {
         self.update_handlers();
         let handlers = Arc::clone(&self.handlers);
         let Some(handler) = change.handler(&handlers) else {
-            if let Lifecycle::ConnectError(ConnectError::InvalidSetting(error)) = change {
-                tracing::error!(%error, "the client cannot connect");
+            // The errors after which the socket does not try again.
+            match change {
+                Lifecycle::ConnectError(ConnectError::InvalidSetting(error)) => {
+                    tracing::error!(%error, "the client cannot connect");
+                }
+                Lifecycle::ConnectError(ConnectError::Rejected { message, .. }) => {
+                    let (namespace, message) = (&*self.socket.namespace, Excerpt(message));
+                    tracing::warn!(namespace, error = %message, "the server has refused the socket");
+                }
+                _ => {}
             }
             return;
         };
