@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use handlers::HandlerError;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use socketio_proto::client::{
     AckError as MachineAckError, ConnectError as MachineConnectError, DisconnectReason,
 };
-use socketio_proto::{ArgumentsError, EncodeError, RawJson};
+use socketio_proto::{Arguments, ArgumentsError, EncodeError, RawJson, Value};
 use ws_proto::ErrorChain;
 
 /// The reason why the client or a socket could not connect.
@@ -26,7 +28,8 @@ pub enum ConnectError {
     Rejected {
         /// The message of the server.
         message: String,
-        /// Details for the program, if the server sent any.
+        /// Details for the program, if the server sent any: `data.deserialize::<T>()`. A server of Tidewire sends the data of
+        /// its error, or `{"code": …, "data": …}` if the error has a code.
         data: Option<RawJson<'static>>,
     },
     /// The connection could not be opened.
@@ -152,7 +155,7 @@ pub enum EmitError {
 }
 
 /// The reason why an acknowledgement could not be received.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
     /// The server did not acknowledge before the timeout. If the event was still buffered, it is not sent any more.
@@ -169,9 +172,54 @@ pub enum AckError {
     /// The event could not be sent.
     #[error("the event was not sent: {0}")]
     NotSent(EmitError),
+    /// The handler of the server has failed: the acknowledgement is an object with the member `error`, a text, as servers
+    /// of Tidewire send it. This error is returned if the object does not fit the requested type, or if the requested type
+    /// is `()`, which holds nothing.
+    ///
+    /// ```
+    /// use tidewire_client::{AckError, Socket};
+    ///
+    /// async fn join(socket: &Socket) -> Result<Vec<String>, AckError> {
+    ///     match socket.emit_with_ack("join", "sailing").await {
+    ///         Err(AckError::Failed { code: Some(code), .. }) if code == "no_such_room" => Ok(Vec::new()),
+    ///         history => history,
+    ///     }
+    /// }
+    /// ```
+    #[error("the handler of the server failed: {message}{}", .code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default())]
+    Failed {
+        /// The message of the server for people: the member `error`.
+        message: String,
+        /// What programs compare, if the server has sent it: the member `code`.
+        code: Option<String>,
+        /// Details, if the server has sent any: the member `data`.
+        data: Option<Value>,
+    },
     /// The arguments of the acknowledgement do not fit the requested type.
     #[error("cannot deserialize the acknowledgement: {0}")]
     Invalid(ArgumentsError),
+}
+
+impl AckError {
+    /// Deserializes an acknowledgement, or returns the error that the server has sent in its place.
+    pub(crate) fn check<R: DeserializeOwned>(arguments: &Arguments<'_>) -> Result<R, Self> {
+        #[derive(Deserialize)]
+        struct Failure {
+            error: String,
+            code: Option<String>,
+            data: Option<Value>,
+        }
+
+        let result = arguments.deserialize();
+        // Any acknowledgement fits `()`, because arguments that nobody asked for are ignored.
+        if result.is_ok() && size_of::<R>() > 0 {
+            return result.map_err(Self::Invalid);
+        }
+        match arguments.deserialize() {
+            Ok(Failure { error: message, code, data }) => Err(Self::Failed { message, code, data }),
+            Err(_) => result.map_err(Self::Invalid),
+        }
+    }
 }
 
 impl From<MachineAckError> for AckError {

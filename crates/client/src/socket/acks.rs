@@ -56,7 +56,7 @@ impl<R: DeserializeOwned> Future for AckFuture<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let arguments = ready!(self.poll_arguments(cx))?;
-        Poll::Ready(arguments.deserialize().map_err(AckError::Invalid))
+        Poll::Ready(AckError::check(&arguments))
     }
 }
 

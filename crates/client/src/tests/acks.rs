@@ -1,7 +1,7 @@
 //! Acknowledgements, in both directions.
 
 use super::*;
-use crate::{Ack, AckError, Data, HandlerError, Reply};
+use crate::{Ack, AckError, Data, HandlerError, Reply, Value};
 use engineio_proto::CloseReason;
 
 #[tokio::test(start_paused = true)]
@@ -13,6 +13,31 @@ async fn an_acknowledgement_is_deserialized() {
     assert!(matches!(wrong, Err(AckError::Invalid(_))), "{wrong:?}");
     let raw = within(socket.emit_with_ack::<()>("ask", (1, 2)).raw()).await.unwrap();
     assert_eq!(raw.json_elements(), "1,2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_handler_of_the_server_is_an_error_of_the_acknowledgement() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+
+    let (_network, socket) = connected().await;
+    let refusal = serde_json::json!({ "error": "slow down", "code": "rate", "data": { "wait": 5 } });
+    let wait: Value = within(socket.emit_with_ack("ask", serde_json::json!({ "wait": 5 }))).await.unwrap();
+    let failed =
+        AckError::Failed { message: "slow down".into(), code: Some("rate".into()), data: Some(wait) };
+    assert_eq!(within(socket.emit_with_ack::<u32>("ask", &refusal)).await, Err(failed.clone()));
+    assert_eq!(within(socket.emit_with_ack::<()>("ask", &refusal)).await, Err(failed.clone()));
+    assert_eq!(failed.to_string(), "the handler of the server failed: slow down (rate)");
+    let short = within(socket.emit_with_ack::<()>("ask", serde_json::json!({ "error": "no" }))).await;
+    assert_eq!(short.unwrap_err().to_string(), "the handler of the server failed: no");
+    // A type that takes the object gets it.
+    let asked = within(socket.emit_with_ack("ask", &refusal)).await;
+    assert_eq!(asked, Ok(Refusal { error: "slow down".into() }));
+    // Other acknowledgements of `()` are none of the program's business.
+    assert_eq!(within(socket.emit_with_ack::<()>("ask", (1, 2))).await, Ok(()));
+    assert_eq!(within(socket.emit_with_ack::<()>("ask", serde_json::json!({ "error": 1 }))).await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
