@@ -31,7 +31,8 @@
 //!
 //! The root exports [`Server`], [`Client`] and the types that handlers use on both sides (server and client). Types of one side
 //! (its `Socket`, `Auth`, `ConnectError`) are in the module of that side. This crate only re-exports other crates, for
-//! instance `tidewire-server` and `tidewire-ws`. You can also use those directly.
+//! instance `tidewire-server` and `tidewire-ws`. You can also use those directly. The examples in the documentation of a
+//! module import from the crate of the module: for `tidewire_server`, write `tidewire::server`.
 //!
 //! # Features
 //!
