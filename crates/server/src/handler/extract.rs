@@ -49,11 +49,20 @@ pub struct Extension<T>(pub Arc<T>);
 
 impl<K: HandlerKind<Side = ServerSide>, T: Send + Sync + 'static> Extract<K> for Extension<T> {
     fn extract(context: &mut Context<'_>) -> Result<Self, HandlerError> {
-        context.env().socket.extension().map(Self).ok_or_else(|| {
+        let socket = &context.env().socket;
+        socket.extension().map(Self).ok_or_else(|| {
             let name = std::any::type_name::<T>();
+            // Without `skip_middlewares: false`, this happens to every socket of which a middleware stores the user.
+            let recovered = match socket.recovered() {
+                true => {
+                    "; the client has recovered its session, which keeps no extensions, and for which middlewares run only with \
+                     `skip_middlewares: false`"
+                }
+                false => "",
+            };
             HandlerError::internal(format!(
                 "the socket has no extension of type `{name}`: store one with `Socket::set_extension`, or name the type \
-                 in `Builder::keep_request_extension` if a layer adds it to the request"
+                 in `Builder::keep_request_extension` if a layer adds it to the request{recovered}"
             ))
         })
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidewire_server::{
-    ConnectError, ConnectionStateRecovery, EmitError, Namespace, Server, Socket, State, Value,
+    ConnectError, ConnectionStateRecovery, EmitError, Extension, Namespace, Server, Socket, State, Value,
 };
 use tokio::sync::mpsc;
 
 use super::client::{Recovering, answer_sync, recoverable};
-use crate::support::{Client, Gate, Joined, Program, program, serve, soon, until};
+use crate::support::{Client, Gate, Joined, Log, Program, program, serve, soon, until};
 
 #[tokio::test]
 async fn a_recovered_socket_has_the_id_the_rooms_and_the_data_of_the_former_one() {
@@ -37,6 +37,22 @@ async fn a_recovered_socket_has_the_id_the_rooms_and_the_data_of_the_former_one(
         let data: Value = socket.data().unwrap();
         assert_eq!(data, former.data::<Value>().unwrap());
     }
+}
+
+#[tokio::test]
+async fn an_extension_that_a_recovered_socket_lacks_is_an_error_that_names_the_setting() {
+    let (io, mut program, address) = recoverable(|_| {}).await;
+    io.middleware(async |socket: Socket| {
+        socket.set_extension(7_u8);
+    });
+    io.on("number", async |_: Extension<u8>, log: State<Log>| log.say("called"));
+    let mut client = Recovering::new(address).await;
+    client.send(r#"42["number"]"#).await;
+    program.lines.expect(["called"]).await;
+    let (mut client, _) = client.cut_and_back(address).await;
+    client.send(r#"42["number"]"#).await;
+    let line = program.lines.next().await;
+    assert!(line.starts_with("error in number: ") && line.contains("`skip_middlewares: false`"), "{line}");
 }
 
 #[tokio::test]
