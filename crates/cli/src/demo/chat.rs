@@ -208,7 +208,7 @@ fn say(
     id: String,
     content: Content,
 ) -> Result<Message, HandlerError> {
-    if !socket.rooms().iter().any(|joined| **joined == *channel(room)) {
+    if !socket.is_in(channel(room)) {
         return Err(Refusal::NotInRoom.into());
     }
     let (message, is_new) = rooms.say(room, id, socket.data()?, content, SystemTime::now())?;

@@ -59,7 +59,7 @@ pub(super) fn register(io: &Server) {
         }
         let (room, value): (String, Value) =
             arguments.deserialize().map_err(|error| HandlerError::new(error.to_string()))?;
-        if !socket.rooms().iter().any(|joined| **joined == *channel(&room)) {
+        if !socket.is_in(channel(&room)) {
             return Err(HandlerError::new(format!("you are not in the room {room:?}")));
         }
         socket.to(channel(&room)).emit("said", (room, value));
