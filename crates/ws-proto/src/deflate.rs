@@ -54,5 +54,6 @@ const MAX_WINDOW_BITS: u8 = 15;
 #[cfg(feature = "deflate")]
 const MIN_WINDOW_BITS: u8 = 9;
 
-#[cfg(all(test, feature = "deflate"))]
+#[cfg(test)]
+#[cfg(feature = "deflate")]
 mod tests;
