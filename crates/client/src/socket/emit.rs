@@ -35,8 +35,8 @@ impl<'a> Emitter<'a> {
         self
     }
 
-    /// Sets whether the event may be compressed, if the server has agreed to compression
-    /// ([`per_message_deflate`](crate::Builder::per_message_deflate)). Default: `true`. Switch it off for data that is
+    /// Sets whether the event may be compressed, if the server has agreed to compression (`per_message_deflate` of
+    /// [`Builder`](crate::Builder), with the feature `compression`). Default: `true`. Switch it off for data that is
     /// already compressed, or that contains a secret.
     pub fn compress(mut self, compress: bool) -> Self {
         self.compress = compress;

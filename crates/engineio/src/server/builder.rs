@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::options::Options;
 
 /// Configures a [`Server`]. Settings that Node's `engine.io` has too use its names and defaults, except
-/// [`per_message_deflate`](Self::per_message_deflate). The fields of [`Options`] describe each setting in full.
+/// `per_message_deflate`, with the feature `compression`. The fields of [`Options`] describe each setting in full.
 #[must_use]
 pub struct ServerBuilder {
     options: Options,

@@ -26,8 +26,7 @@ use crate::recovery::ConnectionStateRecovery;
 use crate::socket::{DeliveryCounters, Socket};
 
 /// Configures a server. Options that the Node package also has use its names and defaults. The exception is
-/// [`per_message_deflate`](Self::per_message_deflate): its `DeflateOptions` have other defaults
-/// than Node.
+/// `per_message_deflate`, with the feature `compression`: its `DeflateOptions` have other defaults than Node.
 #[must_use]
 pub struct Builder {
     options: Options,

@@ -132,9 +132,8 @@ impl<'a> Emitter<'a> {
         self
     }
 
-    /// Sets whether the event may be compressed, if the connection negotiated compression
-    /// ([`per_message_deflate`](crate::Builder::per_message_deflate),
-    /// [`http_compression`](crate::Builder::http_compression)). Default true. Switch it off for data that is already
+    /// Sets whether the event may be compressed, if the server compresses: `per_message_deflate` and `http_compression` of
+    /// [`Builder`](crate::Builder), with the feature `compression`. Default true. Switch it off for data that is already
     /// compressed, or that contains a secret. A response to a poll is uncompressed only if this holds for all its packets.
     pub fn compress(mut self, compress: bool) -> Self {
         self.compress = compress;
