@@ -1,10 +1,12 @@
 //! Our client recovers its session with our server while its connection is cut at random moments.
 //!
 //! Everything runs on one thread, so the test knows exactly which events each session must get. A failure names its seed.
+//! `TIDEWIRE_SEED` is the first seed, and `TIDEWIRE_ROUNDS` the number of seeds.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -276,8 +278,15 @@ async fn run(
 const TRANSPORTS: [&[Transport]; 3] =
     [&[Transport::WebSocket], &[Transport::Polling], &[Transport::Polling, Transport::WebSocket]];
 
-async fn everybody_recovers(format: Format, seeds: std::ops::Range<u64>) {
-    for seed in seeds {
+/// Returns the seeds of a test: `count` from `first`, unless somebody wants others.
+fn seeds(first: u64, count: u64) -> Range<u64> {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let first = number("TIDEWIRE_SEED").unwrap_or(first);
+    first..first + number("TIDEWIRE_ROUNDS").unwrap_or(count)
+}
+
+async fn everybody_recovers(format: Format) {
+    for seed in seeds(0, 20) {
         let transports = TRANSPORTS[seed as usize % TRANSPORTS.len()];
         let (recovered, refused) = run(seed, format, transports, ConnectionStateRecovery::default()).await;
         assert!(recovered > 0, "seed {seed}, {format:?}: nobody has recovered");
@@ -290,18 +299,18 @@ async fn everybody_recovers(format: Format, seeds: std::ops::Range<u64>) {
 
 #[tokio::test]
 async fn a_recovered_client_gets_each_event_once_and_in_order() {
-    everybody_recovers(Format::Json, 0..20).await;
+    everybody_recovers(Format::Json).await;
 }
 
 #[tokio::test]
 async fn with_message_pack_a_recovered_client_gets_each_event_once_and_in_order() {
-    everybody_recovers(Format::MessagePack, 0..20).await;
+    everybody_recovers(Format::MessagePack).await;
 }
 
 #[tokio::test]
 async fn a_client_that_has_missed_too_much_is_told_so() {
     let mut all_refused = 0;
-    for seed in 100..106 {
+    for seed in seeds(100, 6) {
         let transports = TRANSPORTS[seed as usize % TRANSPORTS.len()];
         let format = if seed % 2 == 0 { Format::Json } else { Format::MessagePack };
         let recovery = ConnectionStateRecovery { max_log_bytes: 2_000, ..ConnectionStateRecovery::default() };

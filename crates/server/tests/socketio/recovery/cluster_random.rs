@@ -5,13 +5,15 @@
 //! log.
 //!
 //! A failure names its seed, which also decides on the format. Each connection uses another transport. The decisions of the test
-//! depend on the seed only. How far the messages move while a client connects depends on the network.
+//! depend on the seed only. How far the messages move while a client connects depends on the network. `TIDEWIRE_SEED` is the first
+//! seed, and `TIDEWIRE_ROUNDS` the number of seeds.
 
 mod check;
 mod model;
 mod steps;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -321,10 +323,17 @@ impl Test {
     }
 }
 
+/// Returns the seeds of a test, which begin with `first` unless somebody wants others.
+fn seeds(first: u64) -> Range<u64> {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let first = number("TIDEWIRE_SEED").unwrap_or(first);
+    first..first + number("TIDEWIRE_ROUNDS").unwrap_or(20)
+}
+
 #[tokio::test]
 async fn a_client_that_recovers_on_either_server_gets_each_event_once_and_in_order() {
     let mut elsewhere = 0;
-    for seed in 0..20 {
+    for seed in seeds(0) {
         let mut test = Test::start(seed).await;
         for _ in 0..STEPS {
             test.step().await;
@@ -340,7 +349,7 @@ async fn a_client_that_recovers_on_either_server_gets_each_event_once_and_in_ord
 #[tokio::test]
 async fn no_client_that_has_missed_an_event_recovers_after_a_lost_link() {
     let (mut recovered_afterwards, mut refused) = (0, 0);
-    for seed in 100..120 {
+    for seed in seeds(100) {
         let mut test = Test::start(seed).await;
         let cut = 20 + test.random.below(60);
         let restored = cut + 5 + test.random.below(40);
