@@ -1,6 +1,6 @@
 //! The state of one server in a cluster: the other servers, and the requests that wait for their replies.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ws_proto::{PeerDeadline, Time};
 
@@ -22,6 +22,8 @@ pub(super) struct Node {
     /// The number of the other servers that the message bus has reported last.
     counted: Option<usize>,
     requests: HashMap<RequestId, Pending>,
+    /// The deadline of each request. There may be thousands, and the next one is looked up for each message.
+    deadlines: BTreeSet<(Time, RequestId)>,
     pub(super) claims: Claims,
     next_request: u64,
     next_heartbeat: Option<Time>,
@@ -76,6 +78,7 @@ impl Node {
             options,
             peers: HashMap::new(),
             requests: HashMap::new(),
+            deadlines: BTreeSet::new(),
             next_heartbeat: None,
             link: Link::Up,
             counted: None,
@@ -143,7 +146,9 @@ impl Node {
             Membership::Heartbeats => Awaited::named(self.peers.keys(), wants_acks),
             Membership::Counted => Awaited::counted(wants_acks, self.options.max_peers),
         };
-        self.requests.insert(id, Pending::new(replies, timeout, now, awaited));
+        let pending = Pending::new(replies, timeout, now, awaited);
+        self.deadlines.insert((pending.deadline(), id));
+        self.requests.insert(id, pending);
         (Some(id), deliveries)
     }
 
@@ -181,7 +186,7 @@ impl Node {
 
     /// Handles the only reply of a server to a request.
     pub(super) fn handle_reply(&mut self, id: RequestId, from: Option<&NodeId>, reply: Reply) -> Deliveries {
-        self.update(id, |pending| pending.handle_reply(from).then_some(reply))
+        self.update(id, |pending, _| pending.handle_reply(from).then_some(reply))
     }
 
     /// Handles the number of clients that have received a broadcast.
@@ -191,7 +196,7 @@ impl Node {
         from: Option<&NodeId>,
         count: usize,
     ) -> Deliveries {
-        self.update(id, |pending| {
+        self.update(id, |pending, _| {
             pending.handle_client_count(from, count);
             None
         })
@@ -199,7 +204,7 @@ impl Node {
 
     /// Handles the acknowledgement of a client, or that there will be none.
     pub(super) fn handle_client(&mut self, id: RequestId, from: Option<&NodeId>, reply: Reply) -> Deliveries {
-        self.update(id, |pending| pending.handle_client(from).then_some(reply))
+        self.update(id, |pending, _| pending.handle_client(from).then_some(reply))
     }
 
     /// Handles the number of the other servers, which the message bus has counted when it got a request, or now.
@@ -208,14 +213,21 @@ impl Node {
         if self.link != Link::Up || self.options.membership != Membership::Counted {
             return deliveries;
         }
-        self.counted = Some(others);
-        if let Some(pending) = request.and_then(|id| self.requests.get_mut(&id)) {
-            pending.handle_servers(others);
+        // No request waits for more servers than were counted last. So it matters to the others only if these are fewer.
+        let are_fewer = self.counted.replace(others).is_some_and(|counted| others < counted);
+        if let Some(id) = request {
+            deliveries = self.update(id, |pending, deliveries| {
+                pending.handle_servers(others);
+                pending.handle_count(others, deliveries);
+                None
+            });
         }
-        for pending in self.requests.values_mut() {
-            pending.handle_count(others, &mut deliveries);
+        if are_fewer {
+            for pending in self.requests.values_mut() {
+                pending.handle_count(others, &mut deliveries);
+            }
+            self.end_complete_requests(&mut deliveries);
         }
-        self.end_complete_requests(&mut deliveries);
         deliveries
     }
 
@@ -234,7 +246,7 @@ impl Node {
     /// Ends a request that the message bus has refused.
     pub(super) fn handle_refused(&mut self, id: RequestId, reason: MissingReason) -> Deliveries {
         let mut deliveries = Deliveries::default();
-        if let Some(pending) = self.requests.remove(&id) {
+        if let Some(pending) = self.remove(id) {
             pending.fail(reason, &mut deliveries);
         }
         deliveries
@@ -255,6 +267,7 @@ impl Node {
             self.peers.clear();
         }
         if link != Link::Up {
+            self.deadlines.clear();
             for (_, pending) in self.requests.drain() {
                 pending.fail(MissingReason::Disconnected, &mut deliveries);
             }
@@ -264,17 +277,25 @@ impl Node {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        let requests = self.requests.values().map(Pending::deadline);
+        let request = self.deadlines.first().map(|(deadline, _)| *deadline);
         let peers = self.peers.values().map(|deadline| deadline.time());
-        requests.chain(peers).chain(self.next_heartbeat).chain(self.claims.poll_timeout()).min()
+        peers.chain(request).chain(self.next_heartbeat).chain(self.claims.poll_timeout()).min()
     }
 
     /// Handles the deadlines that have passed. Returns whether this server must show that it is alive, or count the others.
     pub(super) fn handle_timeout(&mut self, now: Time) -> (bool, Deliveries) {
         let _ = self.knows_all_peers(now);
         let mut deliveries = Deliveries { claims: self.claims.handle_timeout(now), replies: Vec::new() };
-        for (_, pending) in self.requests.extract_if(|_, pending| pending.is_expired(now)) {
-            pending.fail(MissingReason::TimedOut, &mut deliveries);
+        while let Some((deadline, id)) = self.deadlines.first().copied()
+            && deadline <= now
+        {
+            self.deadlines.pop_first();
+            let Some(pending) = self.requests.get_mut(&id) else { continue };
+            if !pending.is_expired(now) {
+                self.deadlines.insert((pending.deadline(), id));
+            } else if let Some(pending) = self.requests.remove(&id) {
+                pending.fail(MissingReason::TimedOut, &mut deliveries);
+            }
         }
         let timeout = self.options.heartbeat_timeout;
         let dead: Vec<_> =
@@ -291,23 +312,34 @@ impl Node {
         (is_due, deliveries)
     }
 
-    /// Changes what a request waits for. `change` returns what to pass on. Replies that nobody waits for are ignored.
-    fn update(&mut self, id: RequestId, change: impl FnOnce(&mut Pending) -> Option<Reply>) -> Deliveries {
+    /// Changes what a request waits for. `change` returns the reply to pass on. Replies that nobody waits for are ignored.
+    fn update(
+        &mut self,
+        id: RequestId,
+        change: impl FnOnce(&mut Pending, &mut Deliveries) -> Option<Reply>,
+    ) -> Deliveries {
         let mut deliveries = Deliveries::default();
         let Some(pending) = self.requests.get_mut(&id) else { return deliveries };
-        if let Some(reply) = change(pending) {
+        if let Some(reply) = change(pending, &mut deliveries) {
             deliveries.push(&pending.replies, reply);
         }
         if pending.is_complete()
-            && let Some(complete) = self.requests.remove(&id)
+            && let Some(complete) = self.remove(id)
         {
             deliveries.end(complete.replies);
         }
         deliveries
     }
 
+    fn remove(&mut self, id: RequestId) -> Option<Pending> {
+        let pending = self.requests.remove(&id)?;
+        self.deadlines.remove(&(pending.deadline(), id));
+        Some(pending)
+    }
+
     fn end_complete_requests(&mut self, deliveries: &mut Deliveries) {
-        for (_, complete) in self.requests.extract_if(|_, pending| pending.is_complete()) {
+        for (id, complete) in self.requests.extract_if(|_, pending| pending.is_complete()) {
+            self.deadlines.remove(&(complete.deadline(), id));
             deliveries.end(complete.replies);
         }
     }
