@@ -114,6 +114,47 @@ fn events_of_a_bus_that_answers_slowly_do_not_wait_for_ever() {
 }
 
 #[test]
+fn what_waits_for_a_bus_that_hangs_is_bounded_in_number_and_in_bytes() {
+    let start_with = |max_messages, max_bytes| {
+        Cluster::start(1, LocalDelivery::InLogOrder, |options| {
+            options.log_limits.max_messages = max_messages;
+            options.log_limits.max_bytes = max_bytes;
+        })
+    };
+    let cluster = start_with(3, usize::MAX);
+    let [node] = &*cluster.nodes else { panic!("one") };
+    node.emit("a");
+    node.adapter.del(node.probe.id(), "room");
+    node.emit("b");
+    assert_eq!(node.probe.texts(), [""; 0], "they wait");
+    node.emit("c");
+    assert_eq!(node.probe.texts(), ["a", "b", "c"]);
+    node.emit("d");
+    for room in ["one", "two", "three"] {
+        drop(node.adapter.add_all(node.probe.id(), &[room]).expect("it may join"));
+    }
+    assert_eq!(node.probe.texts(), ["d"], "what comes after events counts too");
+    assert_eq!(errors(node), [NOT_RETURNED; 4]);
+    cluster.bus.settle();
+    assert_eq!(node.probe.texts(), [""; 0], "they return too late");
+    node.emit("e");
+    cluster.bus.settle();
+    assert_eq!(node.probe.texts(), [r#"e","0005"#], "nothing waits");
+
+    let cluster = start_with(usize::MAX, 4_000);
+    let [node] = &*cluster.nodes else { panic!("one") };
+    let long = "x".repeat(2_500);
+    node.emit(&long);
+    assert_eq!(node.probe.texts(), [""; 0]);
+    node.emit(&long);
+    assert_eq!(node.probe.texts(), [&*long; 2]);
+    node.emit(&long);
+    cluster.bus.settle();
+    assert_eq!(node.probe.texts().len(), 1, "it returns, and fits again");
+    assert_eq!(errors(node).len(), 2);
+}
+
+#[test]
 fn an_event_that_returns_too_late_is_not_delivered_twice() {
     let cluster = start(2);
     let [one, two] = &*cluster.nodes else { panic!("two") };

@@ -107,7 +107,7 @@ impl ClusterAdapter {
             max_ack_timeout: options.max_ack_timeout,
             claim_timeout: options.claim_timeout,
             max_claims: options.max_claims,
-            log_order: LogOrder::new(options.log_timeout),
+            log_order: LogOrder::new(options.log_timeout, options.log_limits),
             node: Mutex::new(Node::new(options)),
         });
         if adapter.bus.observes_rooms() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::NodeId;
+use super::{NodeId, OutgoingLimits};
 
 /// The settings of a [`ClusterAdapter`](super::ClusterAdapter).
 #[derive(Debug, Clone)]
@@ -41,6 +41,12 @@ pub struct ClusterOptions {
     /// this server get it, and [no session](crate::ClaimError::Gap) that this server has is recovered. An event that is sent
     /// while others wait may wait twice as long. Default 5 s.
     pub log_timeout: Duration,
+    /// How much waits for events that the message bus has not returned ([`LocalDelivery::InLogOrder`]): these events, and what
+    /// comes after them, as when a socket leaves a room. At the limit, the sockets of this server get the events that wait, as after
+    /// [`log_timeout`](Self::log_timeout). Default: 100,000, 64 MiB.
+    ///
+    /// Protects against a message bus that hangs while the clients of this server send events or join rooms.
+    pub log_limits: OutgoingLimits,
     /// How long a client that wants to recover its session waits for the message bus and for the servers that may have the
     /// session. After that, it connects as a new client. The server that has the session has this time once more to hand it
     /// over, and repeats the last step in a third of it. A server that has just joined the cluster waits this long until it knows the others. Default 1 s.
@@ -80,6 +86,7 @@ impl ClusterOptions {
             max_requests: 10_000,
             max_ack_timeout: Duration::from_secs(600),
             log_timeout: Duration::from_secs(5),
+            log_limits: OutgoingLimits::default(),
             claim_timeout: Duration::from_secs(1),
             max_claims: 10_000,
         }

@@ -3,7 +3,8 @@
 //! If the bus orders all events, an event is delivered when the bus returns it. What the program does after it has sent the
 //! event comes after it: a socket that leaves a room, or is disconnected, still receives it.
 //!
-//! An event that the bus refuses, or does not return in time, is delivered on this server alone, at its place in the queue.
+//! An event that the bus refuses, or does not return in time, is delivered on this server alone, at its place in the queue. If too
+//! much waits, so are all events in the queue.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,12 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use socketio_proto::EncodedEvent;
 use ws_proto::{PeerDeadline, Time};
 
 use super::ClusterAdapter;
 use super::waiting_claims::{ClaimAction, WaitingClaims};
-use crate::cluster::{Message, PublishError};
+use crate::cluster::{Message, OutgoingLimits, PublishError};
 use crate::options::BroadcastOptions;
 use crate::recovery::ClaimError;
 
@@ -27,12 +29,17 @@ const CLAIMS_AT_ONCE: usize = 16;
 /// A queue of published events, and of what comes after them.
 pub(super) struct LogOrder {
     timeout: Duration,
+    limits: OutgoingLimits,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    items: VecDeque<Item>,
+    /// Each item with its size in bytes.
+    items: VecDeque<(Item, usize)>,
+    bytes: usize,
+    /// How many items are events that the bus has not returned.
+    published: usize,
     /// The number of the last item that was added, from 1.
     last: u64,
     /// Some thread runs what is at the front of the queue.
@@ -60,8 +67,8 @@ pub(super) type Action = Box<dyn FnOnce(&ClusterAdapter) + Send>;
 
 impl LogOrder {
     /// Creates an empty queue. The bus returns an event within `timeout`.
-    pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, state: Mutex::default() }
+    pub(super) fn new(timeout: Duration, limits: OutgoingLimits) -> Self {
+        Self { timeout, limits, state: Mutex::default() }
     }
 
     /// Returns whether no event is on its way.
@@ -71,7 +78,8 @@ impl LogOrder {
     }
 
     /// Publishes an event that the bus will return. If the bus refuses it, returns the message and the error. The caller then
-    /// passes its sequence number to [`handle_refused`](Self::handle_refused).
+    /// passes its sequence number to [`handle_refused`](Self::handle_refused). In any case, the caller then
+    /// [enforces the limits](Self::enforce_limits).
     pub(super) fn publish(
         &self,
         event: &EncodedEvent,
@@ -83,7 +91,7 @@ impl LogOrder {
         let message = Message::Broadcast { event: event.clone(), options: options.clone(), ack, sequence };
         // Under the lock, so that the bus gets the events in this order.
         let refused = publish(&message).err().map(|error| (message.clone(), error));
-        state.push(Item::Published(message));
+        state.push(Item::Published(message), size(event, options));
         refused
     }
 
@@ -93,14 +101,38 @@ impl LogOrder {
         adapter: &ClusterAdapter,
         action: impl FnOnce(&ClusterAdapter) + Send + 'static,
     ) {
+        self.run_sized(adapter, 0, action);
+    }
+
+    /// Runs an action that keeps so many bytes while it waits.
+    pub(super) fn run_sized(
+        &self,
+        adapter: &ClusterAdapter,
+        bytes: usize,
+        action: impl FnOnce(&ClusterAdapter) + Send + 'static,
+    ) {
         {
             let mut state = self.state();
-            if !state.items.is_empty() || state.is_running {
-                state.push(Item::Action(Box::new(action)));
+            if state.items.is_empty() && !state.is_running {
+                drop(state);
+                return action(adapter);
+            }
+            state.push(Item::Action(Box::new(action)), bytes);
+        }
+        self.enforce_limits(adapter);
+    }
+
+    /// Gives up all events in the queue if too much waits.
+    pub(super) fn enforce_limits(&self, adapter: &ClusterAdapter) {
+        {
+            let mut state = self.state();
+            let OutgoingLimits { max_messages, max_bytes } = self.limits;
+            if state.published == 0 || state.items.len() <= max_messages && state.bytes <= max_bytes {
                 return;
             }
+            state.give_up_all(ClusterAdapter::handle_not_returned);
         }
-        action(adapter);
+        self.run_actions(adapter);
     }
 
     /// Runs a claim after all events that were published before: at once if all of them have returned. If `max` claims of
@@ -168,10 +200,13 @@ impl LogOrder {
             let mut state = self.state();
             let index = match sequence {
                 Some(sequence) => state.index(sequence),
-                None => state.items.iter().position(Item::is_published),
+                None => state.items.iter().position(|(item, _)| item.is_published()),
             };
-            let Some(index) = index.filter(|index| state.items[*index].is_published()) else { return false };
-            state.items[index] = Item::Action(deliver);
+            let Some(index) = index.filter(|index| state.items[*index].0.is_published()) else {
+                return false;
+            };
+            state.items[index].0 = Item::Action(deliver);
+            state.published -= 1;
             // The bus keeps the order, so it does not return the earlier ones any more.
             state.give_up(index, ClusterAdapter::handle_not_returned);
             state.start_deadline(now, self.timeout);
@@ -185,7 +220,9 @@ impl LogOrder {
         {
             let mut state = self.state();
             let Some(index) = state.index(sequence) else { return };
-            state.items[index].give_up(ClusterAdapter::deliver_here);
+            if state.items[index].0.give_up(ClusterAdapter::deliver_here) {
+                state.published -= 1;
+            }
         }
         self.run_actions(adapter);
     }
@@ -211,8 +248,7 @@ impl LogOrder {
     pub(super) fn handle_lost(&self, adapter: &ClusterAdapter) {
         let mut claims = {
             let mut state = self.state();
-            let all = state.items.len();
-            state.give_up(all, ClusterAdapter::deliver_here);
+            state.give_up_all(ClusterAdapter::deliver_here);
             state.take_claims()
         };
         self.run_actions(adapter);
@@ -234,10 +270,17 @@ impl LogOrder {
         if state.is_running && !*is_ours {
             return None;
         }
-        *is_ours = matches!(state.items.front(), Some(Item::Action(_)));
+        *is_ours = matches!(state.items.front(), Some((Item::Action(_), _)));
         state.is_running = *is_ours;
         match state.items.pop_front() {
-            Some(Item::Action(action)) => Some(action),
+            Some((Item::Action(action), bytes)) => {
+                state.bytes -= bytes;
+                // The memory after a burst returns to what it was.
+                if state.items.is_empty() && state.items.capacity() > 64 {
+                    state.items = VecDeque::new();
+                }
+                Some(action)
+            }
             published => {
                 // It stays.
                 published.into_iter().for_each(|published| state.items.push_front(published));
@@ -249,6 +292,14 @@ impl LogOrder {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns about how many bytes an event takes while it waits, with its rooms.
+pub(super) fn size(event: &EncodedEvent, options: &BroadcastOptions) -> usize {
+    let attachments = event.attachments().iter().map(Bytes::len).sum::<usize>();
+    let rooms = options.rooms.iter().chain(&options.except);
+    let rooms = rooms.map(|room| room.len() + size_of_val(room)).sum::<usize>();
+    size_of::<Item>() + event.json().len() + attachments + rooms
 }
 
 /// Runs actions, which may call the program's code, such as its parser. If that panics, the others still run, before the panic
@@ -279,7 +330,19 @@ impl State {
 
     /// Gives up the events among the first `count` items.
     fn give_up(&mut self, count: usize, handle: fn(&ClusterAdapter, &Message)) {
-        self.items.iter_mut().take(count).for_each(|item| item.give_up(handle));
+        for (item, _) in self.items.iter_mut().take(count) {
+            self.published -= usize::from(item.give_up(handle));
+        }
+    }
+
+    /// Gives up all events, which may be only the last ones.
+    fn give_up_all(&mut self, handle: fn(&ClusterAdapter, &Message)) {
+        for (item, _) in self.items.iter_mut().rev() {
+            if self.published == 0 {
+                return;
+            }
+            self.published -= usize::from(item.give_up(handle));
+        }
     }
 
     /// Returns when the time of the first events is over. Nobody has told the time of those that were published since the
@@ -287,7 +350,7 @@ impl State {
     fn poll_timeout(&self) -> Option<Time> {
         match self.deadline.filter(|(last, _)| *last > self.done()) {
             Some((_, deadline)) => Some(deadline.time()),
-            None => self.items.iter().any(Item::is_published).then_some(Time::ZERO),
+            None => (self.published > 0).then_some(Time::ZERO),
         }
     }
 
@@ -298,9 +361,11 @@ impl State {
         }
     }
 
-    fn push(&mut self, item: Item) {
+    fn push(&mut self, item: Item, bytes: usize) {
         self.last += 1;
-        self.items.push_back(item);
+        self.bytes += bytes;
+        self.published += usize::from(item.is_published());
+        self.items.push_back((item, bytes));
     }
 
     /// Returns the number of the last item that is done.
@@ -314,12 +379,12 @@ impl Item {
         matches!(self, Self::Published(_))
     }
 
-    /// If this is an event, passes it to `handle` when it is at the front.
-    fn give_up(&mut self, handle: fn(&ClusterAdapter, &Message)) {
-        if let Self::Published(message) = self {
-            let message = message.clone();
-            *self = Self::Action(Box::new(move |adapter| handle(adapter, &message)));
-        }
+    /// If this is an event, passes it to `handle` when it is at the front. Returns whether it is one.
+    fn give_up(&mut self, handle: fn(&ClusterAdapter, &Message)) -> bool {
+        let Self::Published(message) = self else { return false };
+        let message = message.clone();
+        *self = Self::Action(Box::new(move |adapter| handle(adapter, &message)));
+        true
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Weak;
 use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
+use super::log_order::size;
 use super::node::Link;
 use super::{ClusterAdapter, names};
 use crate::adapter::Adapter;
@@ -72,6 +73,7 @@ impl Adapter for ClusterAdapter {
         if let Some((message, error)) = refused {
             self.handle_publish_error(&Recipient::All, &message, &error);
         }
+        self.log_order.enforce_limits(self);
         None
     }
 
@@ -134,7 +136,7 @@ impl Adapter for ClusterAdapter {
             self.publish(&Message::Broadcast { event, options, ack, sequence: None });
         }
         let (event, options) = (event.clone(), options.clone());
-        self.log_order.run(self, move |adapter| {
+        self.log_order.run_sized(self, size(&event, &options), move |adapter| {
             adapter.local.broadcast_with_ack(&event, ack_id, &options, &request);
         });
     }
