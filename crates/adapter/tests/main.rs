@@ -5,6 +5,7 @@ mod cluster_counted;
 mod cluster_publish_errors;
 mod cluster_recovery;
 mod contract;
+mod hostile_server;
 mod model;
 mod suite;
 mod support;

@@ -61,9 +61,14 @@ impl Memberships {
             return;
         }
         self.left.push_back(Left { room, since, until: position });
+        self.forget_oldest(max_left);
+    }
+
+    /// Forgets the rooms that the socket has left first, if there are more than `max_left`.
+    fn forget_oldest(&mut self, max_left: usize) {
         while self.left.len() > max_left {
             let Some(forgotten) = self.left.pop_front() else { return };
-            self.complete_after = forgotten.until;
+            self.forget_until(forgotten.until);
         }
     }
 
@@ -110,24 +115,25 @@ impl Memberships {
         }
     }
 
-    /// The reverse of [`export`](Self::export).
+    /// The reverse of [`export`](Self::export). The other server may have another limit for the rooms that a socket has left.
     #[cfg(feature = "cluster")]
-    pub(super) fn import(exported: Exported, convert: impl Fn(u64) -> Position) -> Self {
+    pub(super) fn import(exported: Exported, max_left: usize, convert: impl Fn(u64) -> Position) -> Self {
         let Exported { rooms, left, complete_after } = exported;
         let left = left.into_iter().map(|(room, since, until)| Left {
             room,
             since: convert(since),
             until: convert(until),
         });
-        Self {
+        let mut memberships = Self {
             joined: rooms.into_iter().map(|(room, since)| (room, convert(since))).collect(),
             left: left.collect(),
             complete_after: convert(complete_after),
-        }
+        };
+        memberships.forget_oldest(max_left);
+        memberships
     }
 
     /// Notes that nothing is known of the time up to `position`.
-    #[cfg(feature = "cluster")]
     pub(super) fn forget_until(&mut self, position: Position) {
         self.complete_after = self.complete_after.max(position);
     }
@@ -200,6 +206,16 @@ mod tests {
             assert!(rooms.left.len() <= 2, "the log does not reach back");
             assert!(rooms.are_known_after(position));
         }
+    }
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn a_copy_from_another_server_has_no_more_left_rooms_than_the_limit() {
+        let left = (1..=5).map(|until| ("a".into(), until - 1, until)).collect();
+        let exported = Exported { rooms: vec![], left, complete_after: 0 };
+        let rooms = Memberships::import(exported, 2, |position| position);
+        assert_eq!(selected(&rooms, "a"), [4, 5]);
+        assert!(rooms.are_known_after(3) && !rooms.are_known_after(2));
     }
 
     #[test]

@@ -105,7 +105,8 @@ impl RecoveryState {
         } = session;
         let Found::At(head) = self.log.find(&head) else { return Err(ClaimError::LogTooShort) };
         let at = |before_head: u64| head.saturating_sub(before_head);
-        let mut rooms = Memberships::import(Exported { rooms, left, complete_after }, at);
+        let max_left = self.options.max_left_rooms;
+        let mut rooms = Memberships::import(Exported { rooms, left, complete_after }, max_left, at);
         if started > head {
             // The session is older than the log of this server.
             rooms.forget_until(1);
