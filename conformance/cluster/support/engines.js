@@ -1,8 +1,7 @@
-// The databases that carry the messages of a cluster. Each runs on a free port, with its files in a temporary folder.
+// The databases that carry the messages of a cluster. Each has an address of its own, and its files in a temporary folder.
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chownSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { within } from "../../node/support/wait.js";
@@ -19,13 +18,13 @@ const postgresFolder = process.env.TIDEWIRE_POSTGRES_BIN ?? "/usr/lib/postgresql
 
 const redis = (program) => ({
   command: program,
-  args: (port, folder) => [
-    ...["--port", port, "--bind", "127.0.0.1", "--dir", folder],
+  args: ({ host, port }, folder) => [
+    ...["--port", port, "--bind", host, "--dir", folder],
     ...["--save", "", "--appendonly", "no"],
   ],
   isReady: "Ready to accept connections",
   output: "stdout",
-  url: (port) => `redis://127.0.0.1:${port}`,
+  url: ({ host, port }) => `redis://${host}:${port}`,
   signal: "SIGTERM",
 });
 
@@ -38,13 +37,13 @@ const PROGRAMS = {
       const args = ["-D", folder, "-U", "tidewire", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"];
       execFileSync(join(postgresFolder, "initdb"), args, { ...user, stdio: ["ignore", "ignore", "inherit"] });
     },
-    args: (port, folder) => [
-      ...["-D", folder, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
+    args: ({ host, port }, folder) => [
+      ...["-D", folder, "-p", port, "-c", `listen_addresses=${host}`, "-c", "unix_socket_directories="],
       ...["-c", "fsync=off"],
     ],
     isReady: "database system is ready to accept connections",
     output: "stderr",
-    url: (port) => `postgres://tidewire@127.0.0.1:${port}/postgres`,
+    url: ({ host, port }) => `postgres://tidewire@${host}:${port}/postgres`,
     // Ends connections, and does not wait for them.
     signal: "SIGINT",
   },
@@ -54,7 +53,7 @@ const PROGRAMS = {
 export class Engine {
   #program;
   #child;
-  #port;
+  #address = ownAddress();
   #folder = mkdtempSync(join(tmpdir(), "tidewire-cluster-"));
 
   static async start(name) {
@@ -62,24 +61,23 @@ export class Engine {
     engine.#program = PROGRAMS[name];
     if (user.uid) chownSync(engine.#folder, user.uid, user.gid);
     engine.#program.prepare?.(engine.#folder);
-    engine.#port = await freePort();
     running.add(engine);
     await engine.start();
     return engine;
   }
 
   get url() {
-    return this.#program.url(this.#port);
+    return this.#program.url(this.#address);
   }
 
   get process() {
     return this.#child.pid;
   }
 
-  /** Starts the database again, on the same port. */
+  /** Starts the database again, on the same address. */
   async start() {
     const { command, args, isReady, output } = this.#program;
-    const child = spawn(command, args(String(this.#port), this.#folder), { ...user, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command, args(this.#address, this.#folder), { ...user, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     let text = "";
     const ready = new Promise((resolve, reject) => {
@@ -117,11 +115,15 @@ export class Engine {
   }
 }
 
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+let nextPort = 20_000;
+
+/**
+ * An address that nobody else takes, also while the database is stopped: all of 127.0.0.0/8 belongs to this machine, this host is
+ * only that of this process, and the system gives out no such port. A port that was free a moment ago may be that of a connection
+ * now.
+ */
+function ownAddress() {
+  const { pid } = process; // at most 2^22
+  const host = `127.${128 + (pid >> 16)}.${(pid >> 8) & 255}.${pid & 255}`;
+  return { host, port: String(nextPort++) };
 }

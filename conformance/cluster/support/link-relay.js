@@ -20,7 +20,7 @@ export class LinkRelay {
   /** The URL of the database by way of this relay. */
   get url() {
     const url = new URL(this.#target);
-    url.port = this.listener.address().port;
+    url.host = `127.0.0.1:${this.listener.address().port}`;
     return url.href;
   }
 

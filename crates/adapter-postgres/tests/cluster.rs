@@ -53,12 +53,11 @@ impl PostgresCluster {
             .build()
             .expect("a runtime");
         let client = runtime.block_on(connect(url));
-        let port = url.rsplit(':').next().and_then(|end| end.split('/').next()).expect("a port");
-        let port = port.parse().expect("a port");
+        let address = database::address_of(url);
         let mut cluster = Self { runtime, servers: Vec::new(), prefix, start: Instant::now(), client };
         for number in 0..count {
-            let relay = Relay::start(cluster.runtime.handle(), port);
-            let builder = PostgresAdapter::builder(database::url(relay.port))
+            let relay = Relay::start(cluster.runtime.handle(), address);
+            let builder = PostgresAdapter::builder(database::url(relay.address))
                 .channel_prefix(&cluster.prefix)
                 .ready_timeout(LIMIT);
             let bus = {

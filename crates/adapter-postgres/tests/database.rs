@@ -1,12 +1,13 @@
 //! Starts PostgreSQL.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
@@ -15,7 +16,7 @@ const NOBODY: u32 = 65534;
 
 /// A database with files of its own. It ends with this program, or when it is dropped.
 pub(crate) struct Database {
-    pub(crate) port: u16,
+    pub(crate) address: SocketAddr,
     folder: TempDir,
     running: Option<Child>,
 }
@@ -26,15 +27,21 @@ pub(crate) fn shared() -> &'static str {
     &SHARED
         .get_or_init(|| {
             let database = Database::start();
-            let url = url(database.port);
+            let url = url(database.address);
             (database, url)
         })
         .1
 }
 
-/// Returns the URL of a database that listens, or is passed on, at this port.
-pub(crate) fn url(port: u16) -> String {
-    format!("postgres://tidewire@127.0.0.1:{port}/postgres")
+/// Returns the URL of a database that listens, or is passed on, at this address.
+pub(crate) fn url(address: SocketAddr) -> String {
+    format!("postgres://tidewire@{address}/postgres")
+}
+
+/// Returns the address in such a URL.
+pub(crate) fn address_of(url: &str) -> SocketAddr {
+    let address = url.rsplit('@').next().and_then(|end| end.split('/').next());
+    address.and_then(|address| address.parse().ok()).expect("an address")
 }
 
 impl Database {
@@ -48,21 +55,20 @@ impl Database {
         initdb.args(["-U", "tidewire", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "-D"]);
         let output = initdb.arg(&data).output().expect("initdb is installed");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let mut database = Self { port: free_port(), folder, running: None };
+        let mut database = Self { address: own_address(), folder, running: None };
         database.run();
         database
     }
 
-    /// Starts it again, on the same port and with the same files.
+    /// Starts it again, on the same address and with the same files.
     pub(crate) fn run(&mut self) {
         // The shell ends PostgreSQL when this program closes its end of the pipe, in whatever way it ends.
         let script = r#""$@" & read -r _; kill -INT $!; wait $!"#;
         let mut shell = command(Path::new("/bin/sh"));
         shell.args(["-c", script, "sh"]).arg(program("postgres"));
-        shell.arg("-D").arg(self.folder.path().join("data")).args(["-p", &self.port.to_string()]);
-        for setting in
-            ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=300"]
-        {
+        shell.arg("-D").arg(self.folder.path().join("data")).args(["-p", &self.address.port().to_string()]);
+        shell.arg("-c").arg(format!("listen_addresses={}", self.address.ip()));
+        for setting in ["unix_socket_directories=", "fsync=off", "max_connections=300"] {
             shell.args(["-c", setting]);
         }
         let mut child = shell
@@ -117,7 +123,13 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0)
 }
 
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it listens").port()
+/// Returns an address for a server that the test starts. Nobody else takes it, also while the server is stopped: all of
+/// 127.0.0.0/8 belongs to this machine, this address is only that of this process, and the system gives out no such port. A port
+/// that was free a moment ago may be that of a connection now.
+pub(crate) fn own_address() -> SocketAddr {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
+    // Linux has at most 2^22 processes.
+    let [_, first, second, third] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, first | 0x80, second, third);
+    (address, NEXT_PORT.fetch_add(1, Ordering::Relaxed)).into()
 }

@@ -1,5 +1,6 @@
 //! Programs that send to a cluster and are no servers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter::LocalSocket;
@@ -11,8 +12,8 @@ use crate::cluster::PostgresCluster;
 use crate::database;
 use crate::relay::State;
 
-fn emitter(cluster: &PostgresCluster, port: Option<u16>) -> Emitter {
-    let url = port.map_or_else(|| database::shared().to_owned(), database::url);
+fn emitter(cluster: &PostgresCluster, address: Option<SocketAddr>) -> Emitter {
+    let url = address.map_or_else(|| database::shared().to_owned(), database::url);
     let connected = PostgresAdapter::builder(url).channel_prefix(&cluster.prefix).connect_emitter();
     cluster.runtime.block_on(connected).expect("the database works")
 }
@@ -76,17 +77,9 @@ fn an_emitter_moves_and_disconnects_sockets_and_tells_servers() {
 fn an_emitter_that_has_lost_its_connection_says_so_and_connects_again() {
     let cluster = PostgresCluster::start(2);
     let [one, _two] = sockets(&cluster);
-    let relay = crate::relay::Relay::start(
-        cluster.runtime.handle(),
-        database::shared()
-            .rsplit(':')
-            .next()
-            .and_then(|end| end.split('/').next())
-            .expect("a port")
-            .parse()
-            .expect("a port"),
-    );
-    let io = emitter(&cluster, Some(relay.port));
+    let database = database::address_of(database::shared());
+    let relay = crate::relay::Relay::start(cluster.runtime.handle(), database);
+    let io = emitter(&cluster, Some(relay.address));
     relay.set(State::Closed);
     let lost = cluster.runtime.block_on(io.emit("lost", ()));
     assert!(matches!(lost, Err(EmitterError::Database(_) | EmitterError::Connect(_))), "{lost:?}");

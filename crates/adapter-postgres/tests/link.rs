@@ -76,7 +76,7 @@ fn a_link_that_is_cut_in_silence_is_noticed() {
 #[test]
 fn a_database_that_restarts_is_used_again() {
     let mut database = Database::start();
-    let cluster = PostgresCluster::with(&database::url(database.port), 2, |builder| builder);
+    let cluster = PostgresCluster::with(&database::url(database.address), 2, |builder| builder);
     let probe = listener(&cluster, 1);
     database.stop();
     cluster.until("both links are lost", || cluster.servers.iter().all(|server| !server.bus.is_connected()));
@@ -96,7 +96,7 @@ fn a_database_that_restarts_is_used_again() {
 fn a_server_starts_without_its_database_and_joins_when_it_is_there() {
     let mut database = Database::start();
     database.stop();
-    let url = database::url(database.port);
+    let url = database::url(database.address);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let attempt = runtime.block_on(PostgresAdapter::connect(&url));
     assert!(matches!(attempt, Err(ConnectError::Connect(_))), "{attempt:?}");
@@ -126,10 +126,10 @@ fn a_server_starts_without_its_database_and_joins_when_it_is_there() {
 fn a_server_that_is_closed_leaves_and_closes_its_connections() {
     let cluster = PostgresCluster::start(2);
     let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'leaving'";
-    let port = cluster.servers[0].relay.port;
+    let address = cluster.servers[0].relay.address;
     let bus = {
         let _guard = cluster.runtime.enter();
-        let url = format!("{}?application_name=leaving", database::url(port));
+        let url = format!("{}?application_name=leaving", database::url(address));
         PostgresAdapter::builder(url).channel_prefix(&cluster.prefix).build().expect("the options are valid")
     };
     let connections =

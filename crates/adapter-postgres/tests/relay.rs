@@ -1,5 +1,6 @@
 //! A relay between an adapter and the database, which can fail.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -18,16 +19,16 @@ pub(crate) enum State {
 
 #[derive(Clone)]
 pub(crate) struct Relay {
-    pub(crate) port: u16,
+    pub(crate) address: SocketAddr,
     state: Arc<watch::Sender<State>>,
 }
 
 impl Relay {
-    /// Starts a relay to this port.
-    pub(crate) fn start(runtime: &Handle, target: u16) -> Self {
+    /// Starts a relay to this address.
+    pub(crate) fn start(runtime: &Handle, target: SocketAddr) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
-        let port = listener.local_addr().expect("it listens").port();
+        let address = listener.local_addr().expect("it listens");
         let state = Arc::new(watch::Sender::new(State::Open));
         let watched = Arc::clone(&state);
         let _guard = runtime.enter();
@@ -38,7 +39,7 @@ impl Relay {
                 tokio::spawn(pass_on(stream, target, watched.subscribe()));
             }
         });
-        Self { port, state }
+        Self { address, state }
     }
 
     pub(crate) fn set(&self, state: State) {
@@ -46,11 +47,11 @@ impl Relay {
     }
 }
 
-async fn pass_on(mut client: TcpStream, target: u16, mut state: watch::Receiver<State>) {
+async fn pass_on(mut client: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>) {
     if *state.borrow_and_update() == State::Closed {
         return;
     }
-    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+    let Ok(mut server) = TcpStream::connect(target).await else { return };
     loop {
         let current = *state.borrow_and_update();
         match current {

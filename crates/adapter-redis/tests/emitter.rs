@@ -6,7 +6,7 @@ use adapter::LocalSocket;
 use adapter::testing::{Happening, Probe, id};
 use tidewire_adapter_redis::{ConnectError, Emitter, EmitterError, RedisAdapter};
 
-use crate::support::{Clock, RedisServer, Server, free_port, namespace, runtime, settle, wait_until};
+use crate::support::{Clock, RedisServer, Server, namespace, own_address, runtime, settle, wait_until};
 
 #[test]
 fn an_emitter_reaches_the_clients_of_all_servers() {
@@ -78,7 +78,7 @@ fn an_emitter_reaches_the_clients_of_all_servers() {
 #[test]
 fn an_emitter_says_why_it_cannot_send() {
     let runtime = runtime();
-    let url = format!("redis://127.0.0.1:{}/", free_port());
+    let url = format!("redis://{}/", own_address());
     let error = runtime.block_on(Emitter::connect(url.clone())).expect_err("nobody listens");
     assert!(matches!(error, ConnectError::Failed(_)));
     let emitter = RedisAdapter::builder(url).build_emitter().expect("the URL is valid");

@@ -16,7 +16,7 @@ use tidewire_adapter_redis::{
 use tokio::runtime::Runtime;
 
 use crate::support::{
-    Clock, LIMIT, Proxy, RedisServer, Server, Traffic, free_port, namespace, runtime, settle, wait_until,
+    Clock, LIMIT, Proxy, RedisServer, Server, Traffic, namespace, own_address, runtime, settle, wait_until,
 };
 
 const RESTORED: LinkChange = LinkChange::Restored { gap: true };
@@ -196,7 +196,7 @@ fn a_connection_that_redis_ends_is_replaced() {
 #[test]
 fn an_engine_that_is_down_at_the_start_is_an_error_by_choice() {
     let runtime = runtime();
-    let url = format!("redis://127.0.0.1:{}/", free_port());
+    let url = format!("redis://{}/", own_address());
     let error = runtime.block_on(RedisAdapter::connect(url.clone())).expect_err("nobody listens");
     assert!(matches!(error, ConnectError::Failed(_)));
     assert_eq!(error.to_string(), "cannot connect to Redis");

@@ -1,9 +1,9 @@
 //! A Redis server, a proxy that cuts links to it, and servers of a cluster.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// A Redis server on a port of its own. It ends with this value.
+/// A Redis server on an address of its own. It ends with this value.
 pub(crate) struct RedisServer {
     child: Child,
-    port: u16,
+    address: SocketAddr,
     /// The nodes of a Redis Cluster talk to each other over it.
     cluster_port: u16,
     options: Vec<String>,
@@ -34,17 +34,12 @@ impl RedisServer {
     /// Starts a server with further options.
     pub(crate) fn start_with(options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        // Another program may take the port before the server does.
-        for _ in 0..5 {
-            let [port, cluster_port] = [(); 2].map(|()| free_port());
-            // If it does not start, it ends with this value.
-            let child = spawn(port, cluster_port, &options);
-            let mut server = Self { child, port, cluster_port, options: options.clone() };
-            if wait_until_started(&mut server.child, port) {
-                return server;
-            }
-        }
-        panic!("the Redis server does not start");
+        let (address, cluster_port) = (own_address(), own_address().port());
+        // If it does not start, it ends with this value.
+        let mut server =
+            Self { child: spawn(address, cluster_port, &options), address, cluster_port, options };
+        assert!(wait_until_started(&mut server.child, address), "the Redis server does not start");
+        server
     }
 
     /// Starts the nodes of a Redis Cluster, which share the slots.
@@ -59,9 +54,13 @@ impl RedisServer {
             let _: String = node.command(&[b"CLUSTER", b"SET-CONFIG-EPOCH", epoch.as_bytes()]);
         }
         for node in &nodes[1..] {
-            let (port, bus_port) = (node.port.to_string(), node.cluster_port.to_string());
-            let _: String =
-                nodes[0].command(&[b"CLUSTER", b"MEET", b"127.0.0.1", port.as_bytes(), bus_port.as_bytes()]);
+            let words = [
+                node.address.ip().to_string(),
+                node.address.port().to_string(),
+                node.cluster_port.to_string(),
+            ];
+            let [ip, port, bus_port] = words.each_ref().map(String::as_bytes);
+            let _: String = nodes[0].command(&[b"CLUSTER", b"MEET", ip, port, bus_port]);
         }
         for node in &nodes {
             wait_until("the nodes of the cluster", || {
@@ -74,7 +73,7 @@ impl RedisServer {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        self.address
     }
 
     pub(crate) fn url(&self) -> String {
@@ -86,10 +85,10 @@ impl RedisServer {
         let _ = self.child.wait();
     }
 
-    /// Starts the server again on its port.
+    /// Starts the server again on its address.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(self.port, self.cluster_port, &self.options);
-        assert!(wait_until_started(&mut self.child, self.port), "the Redis server does not start again");
+        self.child = spawn(self.address, self.cluster_port, &self.options);
+        assert!(wait_until_started(&mut self.child, self.address), "the Redis server does not start again");
     }
 
     /// Sends a command and returns the reply.
@@ -114,19 +113,23 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.stop();
         // Only a node of a Redis Cluster has it.
-        let _ = std::fs::remove_file(std::env::temp_dir().join(nodes_file(self.port)));
+        let _ = std::fs::remove_file(std::env::temp_dir().join(nodes_file(self.address)));
     }
 }
 
-fn nodes_file(port: u16) -> String {
-    format!("tidewire-redis-{port}-{}.conf", std::process::id())
+fn nodes_file(address: SocketAddr) -> String {
+    format!("tidewire-redis-{}-{}.conf", address.port(), std::process::id())
 }
 
-fn spawn(port: u16, cluster_port: u16, options: &[String]) -> Child {
+fn spawn(address: SocketAddr, cluster_port: u16, options: &[String]) -> Child {
     let binary = std::env::var("TIDEWIRE_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(&binary);
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(["--cluster-config-file", &nodes_file(port), "--cluster-port", &cluster_port.to_string()]);
+    command.args(["--port", &address.port().to_string(), "--bind", &address.ip().to_string()]);
+    command.args(["--save", "", "--appendonly", "no"]);
+    command.args(["--cluster-config-file", &nodes_file(address)]);
+    command.args(["--cluster-port", &cluster_port.to_string()]);
+    // Otherwise, the nodes of a Redis Cluster look for each other at the address from which they connect.
+    command.args(["--cluster-announce-ip", &address.ip().to_string()]);
     command.args(options).current_dir(std::env::temp_dir());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| {
         panic!(
@@ -136,12 +139,11 @@ fn spawn(port: u16, cluster_port: u16, options: &[String]) -> Child {
     })
 }
 
-fn wait_until_started(child: &mut Child, port: u16) -> bool {
+fn wait_until_started(child: &mut Child, address: SocketAddr) -> bool {
     let until = Instant::now() + START_TIMEOUT;
     while Instant::now() < until {
-        if replies(port).is_ok() {
-            // Another program may have the port.
-            return child.try_wait().is_ok_and(|status| status.is_none());
+        if replies(address).is_ok() {
+            return true;
         }
         if child.try_wait().is_ok_and(|status| status.is_some()) {
             return false;
@@ -152,16 +154,22 @@ fn wait_until_started(child: &mut Child, port: u16) -> bool {
 }
 
 /// Waits for a reply, which may be that a password is missing.
-fn replies(port: u16) -> std::io::Result<()> {
-    let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+fn replies(address: SocketAddr) -> std::io::Result<()> {
+    let mut stream = std::net::TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(b"PING\r\n")?;
     stream.read_exact(&mut [0])
 }
 
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
+/// Returns an address for a server that the test starts. Nobody else takes it, also while the server is stopped: all of
+/// 127.0.0.0/8 belongs to this machine, this address is only that of this process, and the system gives out no such port. A port
+/// that was free a moment ago may be that of a connection now.
+pub(crate) fn own_address() -> SocketAddr {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
+    // Linux has at most 2^22 processes.
+    let [_, first, second, third] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, first | 0x80, second, third);
+    (address, NEXT_PORT.fetch_add(1, Ordering::Relaxed)).into()
 }
 
 /// What a proxy does with connections.
