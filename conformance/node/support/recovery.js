@@ -28,9 +28,9 @@ class Context {
     this.#parser = parser;
   }
 
-  /** Connects a client without a relay, by which the test controls the program on the server. */
-  async program() {
-    const socket = io(`${this.server.url}/recovery`, { ...this.#options("websocket"), reconnection: false });
+  /** Connects a client without a relay, by which the test controls the program on the server, or on the server with this URL. */
+  async program(url = this.server.url) {
+    const socket = io(`${url}/recovery`, { ...this.#options("websocket"), reconnection: false });
     this.#open.push(() => socket.disconnect());
     await next(socket, "connect");
     return new Program(socket);
@@ -85,6 +85,20 @@ class Program {
     }
   }
 
+  /**
+   * In a cluster: tells the clients of all servers, and waits until the event returns. Then all earlier events of this server are
+   * delivered here.
+   */
+  async tellAndWait(data) {
+    const told = nextWhere(this.socket, "told", (own) => own.event === data.event);
+    await Promise.all([told, this.tell(data)]);
+  }
+
+  /** In a cluster: cuts or restores the link of the first server. */
+  link(isUp) {
+    return acknowledged(this.socket, "link", isUp);
+  }
+
   /** Resolves when the server has noticed that this socket is disconnected. */
   gone(id) {
     return nextWhere(this.socket, "gone", (gone) => gone.id === id);
@@ -130,8 +144,9 @@ class Client {
   }
 
   /**
-   * If a WebSocket opens and is closed before the open packet, the client waits for its `timeout`, 20 s. This makes it try
-   * again at once.
+   * If a WebSocket opens and is closed before the open packet, the client waits for its `timeout`, 20 s. If it is closed while the
+   * client pauses polling to upgrade, the client never polls again, and waits for its ping timeout, 45 s. This makes it try again
+   * at once.
    */
   #noticeClose() {
     const manager = this.socket.io;
@@ -139,6 +154,9 @@ class Client {
       const { engine } = manager;
       engine.once("close", (reason) => {
         if (manager.engine === engine && manager._readyState === "opening") engine.emitReserved("error", new Error(reason));
+      });
+      engine.once("upgradeError", () => {
+        if (engine.upgrading) engine._onClose("ping timeout");
       });
     });
   }
