@@ -23,6 +23,11 @@ export class CuttingRelay {
     return relay;
   }
 
+  /** Passes new connections on to another server. */
+  aimAt(target) {
+    this.#target = new URL(target);
+  }
+
   #accept(client) {
     client.on("error", () => {});
     if (!this.#isOpen) return reset(client);

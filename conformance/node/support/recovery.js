@@ -76,9 +76,12 @@ class Program {
     return acknowledged(this.socket, "tell", { data, ...to });
   }
 
-  /** Changes the rooms of a socket: `change` has `join` or `leave`. If the socket is disconnected, waits until it is back. */
-  async move(id, { join, leave }) {
-    for (;;) {
+  /**
+   * Changes the rooms of a socket: `change` has `join` or `leave`. If the socket is disconnected, waits until it is back, or until
+   * `isGone` says that it never will be.
+   */
+  async move(id, { join, leave }, isGone = () => false) {
+    while (!isGone()) {
       const [rooms] = await acknowledged(this.socket, "move", { socket: id, join, leave });
       if (join && rooms?.includes(join)) return;
       if (leave && rooms && !rooms.includes(leave)) return;

@@ -29,13 +29,13 @@ async function start(variable, { listen = "127.0.0.1:0", args = [], environment 
   const child = launch(variable, [...(listen ? ["--listen", listen] : []), ...args], environment);
   const listening = new Promise((resolve, reject) => {
     createInterface({ input: child.process.stdout }).on("line", (line) => {
-      const url = /https?:\/\/[^\s/]+:\d+/.exec(line)?.[0];
-      if (url) resolve(url);
+      const urls = line.match(/https?:\/\/[^\s/]+:\d+/g);
+      if (urls) resolve(urls);
     });
     child.ended.then(([status]) => reject(new Error(`it ended with ${status} before it listened\n${child.errors()}`)), reject);
   });
-  const url = await within(20_000, `the listening line of ${variable}`, listening);
-  return new Server(child, url);
+  const urls = await within(20_000, `the listening line of ${variable}`, listening);
+  return new Server(child, urls);
 }
 
 /** Starts the binary and waits until it ends by itself. Returns `{ status, errors }`. */
@@ -70,9 +70,11 @@ export function launch(variable, args, environment = {}, input = "ignore") {
 class Server {
   #child;
 
-  constructor(child, url) {
+  constructor(child, urls) {
     this.#child = child;
-    this.url = url;
+    /** Those of all servers of a cluster. */
+    this.urls = urls;
+    this.url = urls[0];
   }
 
   /** Returns what the program has written to standard error so far. */

@@ -1,6 +1,7 @@
 //! The server that the conformance tests use in addition to the binary. It covers features that the binary's
 //! application does not use. `conformance/node/reference-server.js` is the same program on the Node packages.
 
+mod cluster;
 mod handlers;
 mod hooks;
 
@@ -121,6 +122,9 @@ async fn main() -> std::io::Result<()> {
         |name, default| arguments.get(name).map_or(default, |value| value.parse().expect("a number"));
     let milliseconds = |name, default| Duration::from_millis(number(name, default));
 
+    if arguments.contains_key("cluster") {
+        return cluster::run(&arguments).await;
+    }
     let mut builder = Server::builder();
     if arguments.get("parser") == Some(&"messagepack") {
         builder = builder.parser(MessagePackParser);
@@ -383,7 +387,7 @@ fn register_recovery(namespace: &Namespace) {
         }
     });
     namespace.on("move", async |namespace: Namespace, Data(change): Data<Move>| {
-        let socket = namespace.in_(change.socket.clone());
+        let socket = namespace.in_(change.socket);
         if let Some(room) = change.join {
             socket.sockets_join(room);
         }
@@ -391,8 +395,9 @@ fn register_recovery(namespace: &Namespace) {
             socket.sockets_leave(room);
         }
         // The rooms that it is in now, or null if it is not connected.
-        let moved = namespace.sockets().into_iter().find(|socket| socket.id().as_str() == change.socket);
-        let rooms = moved.map(|socket| socket.rooms().iter().map(ToString::to_string).collect::<Vec<_>>());
+        let moved = socket.fetch_sockets().await.unwrap_or_else(|error| error.sockets);
+        let rooms =
+            moved.first().map(|socket| socket.rooms().iter().map(ToString::to_string).collect::<Vec<_>>());
         Reply((rooms.filter(|rooms| !rooms.is_empty()),))
     });
     namespace.on("set data", async |socket: Socket, Data(data): Data<tidewire_server::Value>| {
