@@ -136,11 +136,13 @@ where
     (client, receiver)
 }
 
-/// Creates the table. Another server may do so at the same moment, and then PostgreSQL returns an error to one of the two.
+/// Creates the table. Another server may do so at the same moment, and then PostgreSQL returns an error to one of the two: about the
+/// table, about its type, which has the same name, or about a row of a catalogue.
 async fn create(client: &Client, table: &Table) -> Result<(), ConnectError> {
     let mut result = client.batch_execute(&table.create).await;
     if let Err(error) = &result
-        && matches!(error.code(), Some(&SqlState::UNIQUE_VIOLATION | &SqlState::DUPLICATE_TABLE))
+        && let Some(code) = error.code()
+        && [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT].contains(code)
     {
         result = client.batch_execute(&table.create).await;
     }

@@ -93,6 +93,23 @@ fn a_database_that_restarts_is_used_again() {
 }
 
 #[test]
+fn servers_that_create_the_table_at_the_same_moment_all_connect() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for round in 0..20 {
+        let table = format!("created_{round}");
+        let connect = || {
+            let adapter = PostgresAdapter::builder(database::shared()).table_name(&*table).connect();
+            runtime.spawn(adapter)
+        };
+        let attempts: Vec<_> = (0..8).map(|_| connect()).collect();
+        for attempt in attempts {
+            let connected = runtime.block_on(attempt).expect("no panic");
+            assert!(connected.is_ok(), "round {round}: {connected:?}");
+        }
+    }
+}
+
+#[test]
 fn a_server_starts_without_its_database_and_joins_when_it_is_there() {
     let mut database = Database::start();
     database.stop();
