@@ -6,10 +6,14 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+/// How long PostgreSQL may say nothing while it starts.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// PostgreSQL refuses to run as root, who becomes `nobody`.
 const NOBODY: u32 = 65534;
@@ -77,14 +81,21 @@ impl Database {
             .stderr(Stdio::piped())
             .spawn()
             .expect("a shell");
-        let mut errors = BufReader::new(child.stderr.take().expect("it is piped"));
+        let errors = BufReader::new(child.stderr.take().expect("it is piped"));
+        let (sender, lines) = mpsc::channel();
+        // Somebody must read what it writes later. Nobody wants to know it then.
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
         let mut log = String::new();
         while !log.contains("database system is ready to accept connections") {
-            let read = errors.read_line(&mut log).expect("the log is text");
-            assert_ne!(read, 0, "PostgreSQL did not start: {log}");
+            let Ok(line) = lines.recv_timeout(START_TIMEOUT) else {
+                panic!("PostgreSQL does not start: {log}")
+            };
+            log = log + &line + "\n";
         }
-        // Somebody must read what it writes later.
-        std::thread::spawn(move || errors.lines().map_while(Result::ok).for_each(drop));
         self.running = Some(child);
     }
 
