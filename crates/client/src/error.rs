@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use handlers::HandlerError;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use socketio_proto::client::{
     AckError as MachineAckError, ConnectError as MachineConnectError, DisconnectReason,
@@ -190,7 +189,7 @@ pub enum AckError {
     Failed {
         /// The message of the server for people: the member `error`.
         message: String,
-        /// What programs compare, if the server has sent it: the member `code`.
+        /// What programs compare, if the server has sent it: the member `code`. A number becomes its text, as in `"404"`.
         code: Option<String>,
         /// Details, if the server has sent any: the member `data`.
         data: Option<Value>,
@@ -203,22 +202,26 @@ pub enum AckError {
 impl AckError {
     /// Deserializes an acknowledgement, or returns the error that the server has sent in its place.
     pub(crate) fn check<R: DeserializeOwned>(arguments: &Arguments<'_>) -> Result<R, Self> {
-        #[derive(Deserialize)]
-        struct Failure {
-            error: String,
-            code: Option<String>,
-            data: Option<Value>,
-        }
-
         let result = arguments.deserialize();
         // Any acknowledgement fits `()`, because arguments that nobody asked for are ignored.
         if result.is_ok() && size_of::<R>() > 0 {
             return result.map_err(Self::Invalid);
         }
-        match arguments.deserialize() {
-            Ok(Failure { error: message, code, data }) => Err(Self::Failed { message, code, data }),
-            Err(_) => result.map_err(Self::Invalid),
-        }
+        Self::failed(arguments).map_or(result.map_err(Self::Invalid), Err)
+    }
+
+    /// Reads the error of a handler of the server, if the acknowledgement is one. A list is none, so this is no derived type,
+    /// which would accept a list.
+    fn failed(arguments: &Arguments<'_>) -> Option<Self> {
+        let Ok(Value::Object(mut failure)) = arguments.deserialize() else { return None };
+        let Some(Value::String(message)) = failure.remove("error") else { return None };
+        let code = match failure.remove("code") {
+            Some(Value::String(code)) => Some(code),
+            Some(Value::Number(code)) => Some(code.to_string()),
+            _ => None,
+        };
+        let data = failure.remove("data").filter(|data| !data.is_null());
+        Some(Self::Failed { message, code, data })
     }
 }
 

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use client::{AckError, DisconnectReason, EventStream, Socket, StreamEvent};
+use client::{AckError, Arguments, DisconnectReason, EventStream, Socket, StreamEvent, Value};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use server::{Server, SocketId};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -25,13 +25,6 @@ use crate::link::Link;
 
 /// The event of [`Client::sync`].
 const SYNC_EVENT: &str = "tidewire-testing:sync";
-
-/// The acknowledgement of a handler that failed.
-#[derive(Deserialize)]
-struct HandlerFailure {
-    #[serde(rename = "error")]
-    _message: String,
-}
 
 /// Connects a client to the namespace `/` of a server, with the default settings of [`Client::builder`].
 ///
@@ -211,7 +204,7 @@ impl Client {
             Error::WrongType { awaited: awaited(), received, reason }
         };
         // Any acknowledgement fits `()`. A test that asks for it wants to know whether the handler has succeeded.
-        if size_of::<R>() == 0 && ack.deserialize::<HandlerFailure>().is_ok() {
+        if size_of::<R>() == 0 && is_failure(&ack) {
             return Err(wrong_type("the handler of the server failed".to_owned()));
         }
         ack.deserialize().map_err(|error| wrong_type(error.to_string()))
@@ -311,6 +304,12 @@ impl Client {
     fn timed_out(&mut self, awaited: String) -> Error {
         Error::TimedOut { awaited, timeout: self.timeout, arrived: self.describe_arrived() }
     }
+}
+
+/// Returns whether a handler has failed: its acknowledgement is an object with the member `error`, a text.
+fn is_failure(ack: &Arguments<'_>) -> bool {
+    let ack: Result<Value, _> = ack.deserialize();
+    ack.is_ok_and(|ack| ack.get("error").and_then(Value::as_str).is_some())
 }
 
 impl fmt::Debug for Client {

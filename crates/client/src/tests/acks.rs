@@ -32,6 +32,15 @@ async fn the_error_of_a_handler_of_the_server_is_an_error_of_the_acknowledgement
     assert_eq!(failed.to_string(), "the handler of the server failed: slow down (rate)");
     let short = within(socket.emit_with_ack::<()>("ask", serde_json::json!({ "error": "no" }))).await;
     assert_eq!(short.unwrap_err().to_string(), "the handler of the server failed: no");
+    // Servers of Node also send numbers as codes.
+    let numbered = serde_json::json!({ "error": "no such page", "code": 404, "data": null });
+    let numbered = within(socket.emit_with_ack::<()>("ask", numbered)).await;
+    let failed = AckError::Failed { message: "no such page".into(), code: Some("404".into()), data: None };
+    assert_eq!(numbered, Err(failed));
+    // A list is not an error, whatever it contains.
+    assert_eq!(within(socket.emit_with_ack::<()>("ask", ["a", "b", "c"])).await, Ok(()));
+    let list = within(socket.emit_with_ack::<u32>("ask", ["a", "b", "c"])).await;
+    assert!(matches!(list, Err(AckError::Invalid(_))), "{list:?}");
     // A type that takes the object gets it.
     let asked = within(socket.emit_with_ack("ask", &refusal)).await;
     assert_eq!(asked, Ok(Refusal { error: "slow down".into() }));
