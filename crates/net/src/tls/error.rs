@@ -1,6 +1,7 @@
 //! The errors of TLS.
 
 use std::error::Error;
+#[cfg(feature = "client")]
 use std::fmt;
 use std::io;
 
