@@ -133,23 +133,23 @@ struct Sums {
 #[cfg(feature = "metrics")]
 fn sums(sources: &Mutex<Sources>) -> Option<Sums> {
     let lock = || sources.lock().unwrap_or_else(PoisonError::into_inner);
-    let running = {
+    // Both of one moment: another publication may find meanwhile that a server has ended, which must not count twice.
+    let (running, mut counters) = {
         let sources = lock();
-        sources.has_cluster.then(|| sources.running.clone())?
+        sources.has_cluster.then(|| (sources.running.clone(), sources.ended))?
     };
     let mut all = Vec::with_capacity(running.len());
     for source in &running {
-        // An adapter may be the program's code.
-        match (source.stats)() {
-            Some(stats) => {
-                *source.last() = stats.counters();
-                all.push(stats);
-            }
-            None => lock().end(source),
+        // An adapter may be the program's code, so no lock is held.
+        if let Some(stats) = (source.stats)() {
+            *source.last() = stats.counters();
+            add(&mut counters, stats.counters());
+            all.push(stats);
+        } else {
+            add(&mut counters, *source.last());
+            lock().end(source);
         }
     }
-    let mut counters = lock().ended;
-    all.iter().for_each(|stats| add(&mut counters, stats.counters()));
     let is_connected = !all.is_empty() && all.iter().all(|stats| stats.is_connected);
     let servers = all.iter().map(|stats| stats.servers).max().unwrap_or(0);
     let sum = |of: fn(&ClusterStats) -> usize| all.iter().map(of).sum::<usize>() as u64;
@@ -265,6 +265,27 @@ mod tests {
             let left = Sums { gauges: [1, 2, 1, 10], counters: [7, 200, 0, 0, 0, 0, 0] };
             assert_eq!(sums(&sources), Some(left));
         }
+    }
+
+    #[test]
+    fn a_server_that_ends_between_two_publications_counts_once_in_both() {
+        let sources = Arc::new(Mutex::new(Sources::new()));
+        let runs = Arc::new(AtomicBool::new(true));
+        sources.lock().expect("no panic").add({
+            let runs = Arc::clone(&runs);
+            move || runs.load(Ordering::Relaxed).then(|| stats(true, 2, 3))
+        });
+        // The first server has been asked when this one is. Then it ends, which another publication finds first.
+        sources.lock().expect("no panic").add({
+            let sources = Arc::clone(&sources);
+            move || {
+                if runs.swap(false, Ordering::Relaxed) {
+                    assert_eq!(sums(&sources).expect("a cluster").counters[0], 3);
+                }
+                Some(stats(true, 2, 0))
+            }
+        });
+        assert_eq!(sums(&sources).expect("a cluster").counters[0], 3);
     }
 
     #[test]
