@@ -248,6 +248,13 @@ impl InMemoryAdapter {
         index.slot(id).map(|slot| index.rooms_of(slot)).unwrap_or_default()
     }
 
+    /// Returns whether a socket is in a room. The room of its own id is one of its rooms.
+    #[must_use]
+    pub fn is_in(&self, id: &SocketId, room: &str) -> bool {
+        let index = self.read();
+        index.slot(id).is_some_and(|slot| index.is_in(slot, room))
+    }
+
     /// Returns all rooms with the number of their members, in no particular order. The rooms of the sockets' own ids are
     /// not in the list, unless another socket has joined them.
     #[must_use]

@@ -181,6 +181,14 @@ impl RoomIndex {
         std::iter::once(Room::from(member.socket.id())).chain(joined.map(|room| room.name.clone())).collect()
     }
 
+    /// Returns whether a socket is in a room. The room of its own id is one of its rooms.
+    pub(crate) fn is_in(&self, slot: u32, name: &str) -> bool {
+        self.sockets.get(slot).is_some_and(|member| {
+            member.socket.id().as_str() == name
+                || self.by_name.get(name).is_some_and(|room| member.is_in(*room))
+        })
+    }
+
     /// Returns whether a room has a member.
     pub(crate) fn has_room(&self, name: &str) -> bool {
         self.by_name.contains_key(name)

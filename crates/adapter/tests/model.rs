@@ -147,6 +147,9 @@ proptest! {
                 let rooms = adapter.socket_rooms(&id(socket));
                 let found: BTreeSet<_> = rooms.iter().map(ToString::to_string).collect();
                 prop_assert_eq!(rooms.len(), found.len());
+                for room in model.sockets.values().flatten() {
+                    prop_assert_eq!(adapter.is_in(&id(socket), room), found.contains(room));
+                }
                 prop_assert_eq!(found, model.sockets.get(&id(socket)).cloned().unwrap_or_default());
             }
         }

@@ -449,7 +449,7 @@ impl Socket {
     /// ```
     #[must_use]
     pub fn is_in(&self, room: impl AsRef<str>) -> bool {
-        self.rooms().iter().any(|joined| joined.as_str() == room.as_ref())
+        self.0.namespace.adapter().local().is_in(&self.0.id, room.as_ref())
     }
 
     /// Selects the sockets in a room, or in one of several rooms, except this one. See [`Broadcast::to`].
