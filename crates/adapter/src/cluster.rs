@@ -6,8 +6,7 @@
 //! With the feature `cluster`, there is also the adapter of a cluster without its message bus. `ClusterAdapter` knows who
 //! waits for whom, and until when. It does no I/O: a driver, which implements `Bus`, moves the messages and calls the adapter
 //! when a deadline has passed. `Emitter` sends from a program that is no server. `codec` contains the formats of Node's adapters
-//! for drivers that share a message bus with Node
-//! servers.
+//! for drivers that share a message bus with Node servers.
 
 mod message;
 mod publish_error;

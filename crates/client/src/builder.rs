@@ -281,7 +281,8 @@ impl Builder {
 
     /// Sets the options of permessage-deflate, which the WebSocket transport offers, or `None` to offer nothing. Default:
     /// as in JavaScript, it is offered, and messages of at least 1,024 bytes are compressed if the server accepts.
-    /// [`Connector::per_message_deflate`] has the details. Not available in browsers, which always offer it.
+    /// [`Connector::per_message_deflate`] has the details. Needs the feature `compression`. Not available in browsers,
+    /// which always offer it.
     #[cfg(all(feature = "compression", not(target_family = "wasm")))]
     pub fn per_message_deflate(self, options: impl Into<Option<engineio_client::DeflateOptions>>) -> Self {
         self.connector(|connector| connector.per_message_deflate(options))

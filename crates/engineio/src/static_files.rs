@@ -33,8 +33,8 @@ enum Content {
 }
 
 impl StaticFile {
-    /// Creates a file. With the feature `compression`, it is compressed here, once, with gzip and deflate. `etag` is the whole value of the header, with
-    /// its quotes.
+    /// Creates a file. With the feature `compression`, it is compressed here, once, with gzip and deflate. `etag` is the
+    /// whole value of the header, with its quotes.
     #[must_use]
     pub fn new(name: impl Into<String>, content_type: HeaderValue, etag: HeaderValue, bytes: Bytes) -> Self {
         let compressed = CompressedForms::of(&bytes);

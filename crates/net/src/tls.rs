@@ -1,8 +1,8 @@
 //! TLS with rustls and the cryptography of ring.
 //!
 //! Client and server support TLS 1.2 and 1.3, and use the newer one if the peer supports it. ALPN selects the protocol
-//! inside TLS. Without ALPN it is HTTP/1.1. With the feature
-//! `http2`, a server also offers HTTP/2. A client offers only HTTP/1.1.
+//! inside TLS. Without ALPN it is HTTP/1.1. With the feature `http2`, a server
+//! also offers HTTP/2. A client offers only HTTP/1.1.
 
 #[cfg(any(feature = "client", feature = "tls"))]
 mod error;

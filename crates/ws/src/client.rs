@@ -128,7 +128,7 @@ impl Connector {
         self
     }
 
-    /// Offers compression of messages (permessage-deflate, RFC 7692). Default: off.
+    /// Offers compression of messages (permessage-deflate, RFC 7692). Default: off. Needs the feature `compression`.
     /// [`Upgrade::compress`](crate::Upgrade::compress) describes its cost and its security risk.
     #[cfg(feature = "compression")]
     pub fn compress(mut self, options: DeflateOptions) -> Self {

@@ -60,7 +60,7 @@
 //! |---|---|---|
 //! | `tls` | yes | `wss`, through rustls with ring as its crypto provider. Without this feature, neither crate is built |
 //! | `compression` | no | compression of messages (permessage-deflate) |
-//! | `http2` | no | HTTP/2 in the own listener, and WebSockets over HTTP/2 |
+//! | `http2` | no | HTTP/2 on the server's own listener, and WebSockets over HTTP/2 on any |
 //! | `axum` | no | [`Upgrade`] as an axum extractor |
 
 mod client;

@@ -206,7 +206,7 @@ impl ServerBuilder {
     }
 
     /// Compresses messages if the client offers it, see [`Upgrade::compress`](crate::Upgrade::compress). Default: off.
-    /// The Socket.IO server calls this setting `per_message_deflate`, as Node does.
+    /// Needs the feature `compression`. The Socket.IO server calls this setting `per_message_deflate`, as Node does.
     #[cfg(feature = "compression")]
     pub fn compress(mut self, options: DeflateOptions) -> Self {
         self.settings.compression = Some(options);

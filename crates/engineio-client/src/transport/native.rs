@@ -102,7 +102,7 @@ impl Connector {
     /// decompressed. If an attacker can place text beside a secret in the same message, its length reveals the secret:
     /// then turn compression off.
     ///
-    /// Only native clients have this setting: a browser always offers it.
+    /// Needs the feature `compression`. Only native clients have this setting: a browser always offers it.
     #[cfg(feature = "compression")]
     pub fn per_message_deflate(mut self, options: impl Into<Option<DeflateOptions>>) -> Self {
         Arc::make_mut(&mut self.0).platform.per_message_deflate = options.into();

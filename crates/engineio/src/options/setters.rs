@@ -108,7 +108,7 @@ macro_rules! engine_setters {
 
         #[cfg(feature = "compression")]
         /// Sets how responses to polling requests are compressed, for clients that accept gzip or deflate. Default:
-        /// responses of 1,024 bytes and more, with level 6. `None` switches it off.
+        /// responses of 1,024 bytes and more, with level 6. `None` switches it off. Needs the feature `compression`.
         ///
         /// ```
         #[doc = concat!("use ", $crate_path, "::HttpCompression;")]
@@ -128,7 +128,8 @@ macro_rules! engine_setters {
 
         #[cfg(feature = "compression")]
         /// Compresses WebSocket messages (permessage-deflate) for clients that offer it. Default: off. With the default
-        /// options, messages of 1,024 bytes and more are compressed, and a session keeps no memory for it.
+        /// options, messages of 1,024 bytes and more are compressed, and a session keeps no memory for it. Needs the feature
+        /// `compression`.
         ///
         /// A message to many clients is compressed once for each of them. Compression can leak secrets, see
         /// [`HttpCompression`](crate::HttpCompression).

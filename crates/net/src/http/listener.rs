@@ -46,7 +46,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 4;
 
-/// A TCP listener that serves HTTP/1.1 and, with the feature `http2`, HTTP/2 with a tower service. It supports upgrades and extended CONNECT.
+/// A TCP listener that serves HTTP/1.1 with a tower service, and HTTP/2 with the feature `http2`. It supports upgrades and
+/// extended CONNECT.
 ///
 /// Over TLS the client selects the version by ALPN. Without TLS a client may start with HTTP/2 directly ("prior
 /// knowledge", RFC 9113 §3.3); the server detects that from the first bytes.

@@ -208,7 +208,7 @@ series! {
         ClusterRefused: reason = "refused";
         ClusterNotReturned: reason = "not_returned";
     }
-    Counter "tidewire_cluster_replies_missing_total" Count "Replies of other servers that a request has not got" {
+    Counter "tidewire_cluster_replies_missing_total" Count "Replies of other servers that did not arrive" {
         ClusterReplyTimedOut: reason = "timed_out";
         ClusterReplyDisconnected: reason = "disconnected";
         ClusterReplyLimit: reason = "limit";

@@ -52,7 +52,7 @@ impl<K: HandlerKind<Side = ServerSide>, T: Send + Sync + 'static> Extract<K> for
         let socket = &context.env().socket;
         socket.extension().map(Self).ok_or_else(|| {
             let name = std::any::type_name::<T>();
-            // Without `skip_middlewares: false`, this happens to every socket of which a middleware stores the user.
+            // Unless the program has set `skip_middlewares: false`, no recovered socket has what a middleware stores.
             let recovered = match socket.recovered() {
                 true => {
                     "; the client has recovered its session, which keeps no extensions, and for which middlewares run only with \

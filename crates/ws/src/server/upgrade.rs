@@ -147,7 +147,8 @@ impl Upgrade {
         self
     }
 
-    /// Compresses messages (permessage-deflate, RFC 7692) if the client offers it. Default: off.
+    /// Compresses messages (permessage-deflate, RFC 7692) if the client offers it. Default: off. Needs the feature
+    /// `compression`.
     ///
     /// With the default options, a connection needs no memory for compression, and each compressed message costs CPU
     /// time.
