@@ -45,16 +45,21 @@ pub(super) fn lints() -> Result<Tally> {
         + Tally::of_check("the packages for crates.io", succeeds(cargo().args(PACKAGE))?))
 }
 
-/// Checks what a single server compiles. The tests of the crates enable features of their dependencies, so only libraries are
-/// checked.
+/// Checks what a single server compiles, with and without TLS. The tests of the crates enable features of their dependencies, so
+/// only libraries are checked.
 fn single_server() -> Result<Tally> {
     let packages = ["--package", "tidewire-adapter", "--package", "tidewire-server"];
-    let clippy = ["clippy", "--package", "tidewire", "--lib", "--locked"];
-    let clippy = succeeds(cargo().args(clippy).args(packages).args(["--", "--deny", "warnings"]))?;
+    let clippy = |features: &[&str]| {
+        let clippy = ["clippy", "--package", "tidewire", "--lib", "--locked"];
+        succeeds(cargo().args(clippy).args(packages).args(features).args(["--", "--deny", "warnings"]))
+    };
+    let without_tls = clippy(&[])?;
+    let with_tls = clippy(&["--features", "tidewire/tls"])?;
     let documentation = ["doc", "--lib", "--no-deps", "--locked"];
     let documentation =
         succeeds(cargo().args(documentation).args(packages).env("RUSTDOCFLAGS", "--deny warnings"))?;
-    Ok(Tally::of_check("clippy of a single server", clippy)
+    Ok(Tally::of_check("clippy of a single server", without_tls)
+        + Tally::of_check("clippy of a single server with TLS", with_tls)
         + Tally::of_check("rustdoc of a single server", documentation))
 }
 
