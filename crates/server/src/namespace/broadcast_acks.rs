@@ -150,10 +150,11 @@ impl<R> BroadcastAcks<R> {
         let kept_bytes = Arc::new(AtomicUsize::new(0));
         let kept = Arc::clone(&kept_bytes);
         let replies = Replies::new(move |reply| {
-            count_missing(&reply);
             let bytes = memory(&reply);
             let fits = kept.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= max_bytes;
-            let _ = sender.send(if fits { reply } else { dropped(reply, &kept, bytes) });
+            let reply = if fits { reply } else { dropped(reply, &kept, bytes) };
+            count_missing(&reply);
+            let _ = sender.send(reply);
         });
         (Self { not_sent: None, replies: receiver, kept_bytes, _response: PhantomData }, replies)
     }
