@@ -133,12 +133,12 @@ async fn an_acknowledgement_is_deserialized_and_a_missing_one_is_an_error() -> T
     let error = client.emit_with_ack::<String>("add", (1, 2)).await.unwrap_err();
     assert!(error.to_string().ends_with("received: [3]"), "{error}");
     io.on("fail", async || Err::<(), _>(HandlerError::new("slow down")));
+    io.on("rooms", async || Reply(["general"]));
     let mut other = testing::connect(&io).await?;
     let error = other.emit_with_ack::<()>("fail", ()).await.unwrap_err();
     let reason = "the handler of the server failed; received: [{\"error\":\"slow down\"}]";
     assert!(error.to_string().ends_with(reason), "{error}");
     other.emit_with_ack::<()>("add", (1, 2)).await?;
-    io.on("rooms", async || Reply(["general"]));
     other.emit_with_ack::<()>("rooms", ()).await?;
     let error = client.emit_with_ack::<i32>("no such event", ()).await.unwrap_err();
     assert_eq!(
