@@ -13,8 +13,12 @@ fn moved(test: &mut Test) -> MovedSession {
 
 /// Logs an event that has its offset from a message bus.
 fn assigned(test: &mut Test, offset: &str) {
+    assigned_to(test, offset, BroadcastOptions::new());
+}
+
+fn assigned_to(test: &mut Test, offset: &str, options: BroadcastOptions) {
     let stamped = event("x").with_offset(offset);
-    test.state.push(&stamped, BroadcastOptions::new(), Some(offset), test.now);
+    test.state.push(&stamped, options, Some(offset), test.now);
 }
 
 #[test]
@@ -74,4 +78,33 @@ fn a_copy_whose_place_in_the_log_is_forgotten_is_not_kept() {
     let late = taker.state.import(copy, taker.now + SECOND, taker.now);
     assert_eq!(late, Err(ClaimError::LogTooShort));
     assert_eq!(taker.state.kept().sessions, 0);
+}
+
+#[test]
+fn a_copy_has_no_more_left_rooms_than_the_server_that_takes_it_allows() {
+    let rooms = [("2-0", "a"), ("3-0", "b"), ("4-0", "c")];
+    let mut owner = Test::new(|_| {});
+    assigned(&mut owner, "1-0");
+    let generation = owner.begin(1, "pid");
+    for (offset, room) in rooms {
+        owner.join(1, room);
+        let (last_sent, position) = owner.state.next_receivers(Some(offset));
+        last_sent.set(1, &position);
+        assigned_to(&mut owner, offset, to(room));
+        owner.leave(1, room);
+    }
+    owner.suspend(1, generation);
+    let copy = owner.state.export("pid", owner.now).expect("it is kept");
+    for (limit, known_after) in [(1, "3-0"), (2, "2-0"), (3, "1-0")] {
+        let mut taker = Test::new(|options| options.max_left_rooms = limit);
+        assigned(&mut taker, "1-0");
+        for (offset, room) in rooms {
+            assigned_to(&mut taker, offset, to(room));
+        }
+        taker.state.import(copy.clone(), taker.now + SECOND, taker.now).unwrap();
+        for offset in ["1-0", "2-0", "3-0"] {
+            let expected = if offset < known_after { Err(ClaimError::RoomsForgotten) } else { Ok(()) };
+            assert_eq!(taker.claim("pid", Some(offset)).map(drop), expected, "{limit}: {offset}");
+        }
+    }
 }
