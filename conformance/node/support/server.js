@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { within } from "./wait.js";
+import { next, within } from "./wait.js";
 
 // Kills the programs that a failed test left running.
 const running = new Set();
@@ -80,6 +80,11 @@ class Server {
   /** Returns what the program has written to standard error so far. */
   errors() {
     return this.#child.errors();
+  }
+
+  /** Waits until the program has written something that matches to standard error. */
+  async written(pattern) {
+    while (!pattern.test(this.errors())) await next(this.#child.process.stderr, "data");
   }
 
   get port() {

@@ -1,5 +1,6 @@
 // The binary with --tls-cert and --tls-key: which clients connect, and which errors the others receive.
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { describe } from "node:test";
 import { io } from "socket.io-client";
 import WebSocket from "ws";
@@ -90,6 +91,31 @@ describe("the program with a certificate", () => {
       { TIDEWIRE_LOG: "info" },
     );
     assert.match(server.errors(), /INFO .*a TLS handshake failed peer=127\.0\.0\.1:\d+ error=the client does not speak TLS/);
+  });
+});
+
+describe("the program with a renewed certificate", () => {
+  ours("uses it after SIGHUP for new connections, and keeps the former one if it is not valid", async () => {
+    const renewed = makeCertificate("localhost");
+    const files = inFiles(localhost);
+    const server = await startApplication({ args: files.args, environment: { TIDEWIRE_LOG: "info" } });
+    const url = `${server.webSocketUrl.replace("127.0.0.1", "localhost")}/ws`;
+    const early = await Conversation.open(url, { ca });
+
+    writeFileSync(files.certificate, renewed.certificate);
+    server.signal("SIGHUP");
+    await server.written(/ERROR .*the former certificate stays in use.*does not match/);
+    (await Conversation.open(url, { ca })).end();
+
+    writeFileSync(files.key, renewed.key);
+    server.signal("SIGHUP");
+    await server.written(/INFO .*the certificate was read again/);
+    (await Conversation.open(url, { ca: renewed.certificate })).end();
+    assert.match((await refused(url, { ca })).code, /SELF_SIGNED_CERT/);
+
+    early.send("hello");
+    assert.equal(await early.receive(), "hello");
+    await server.stop();
   });
 });
 

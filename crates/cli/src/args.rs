@@ -50,7 +50,7 @@ pub(crate) struct ServeArgs {
     pub(crate) allow_eio3: bool,
 
     /// PEM file with the certificate chain of the server, its own certificate first; the server then accepts https and
-    /// wss only
+    /// wss only. On SIGHUP it reads the certificate and the key again, for new connections
     #[arg(long, value_name = "FILE", env = "TIDEWIRE_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 

@@ -3,6 +3,7 @@
 mod application;
 mod args;
 mod browser_client;
+mod certificate;
 mod cluster;
 mod demo;
 mod log;

@@ -1,7 +1,6 @@
 //! `tidewire serve`: the routes of the server, and its clean shutdown.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +11,7 @@ use axum::http::Request;
 use axum::response::Response;
 use axum::routing::any;
 use tidewire::server::{
-    AddressLimits, ClientFiles, Cors, ForwardedHeader, MemoryBudget, Server, ServerTls, TrustedProxies,
+    AddressLimits, ClientFiles, Cors, ForwardedHeader, MemoryBudget, Server, TrustedProxies,
 };
 use tidewire::ws::{AllowedOrigins, DeflateOptions, SendError, WebSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,6 +22,7 @@ use tower::{Layer, ServiceBuilder};
 use crate::application;
 use crate::args::{self, ServeArgs};
 use crate::browser_client;
+use crate::certificate::Certificate;
 use crate::cluster;
 use crate::demo;
 #[cfg(feature = "metrics")]
@@ -44,8 +44,12 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         Some(address) => Some(metrics::Endpoint::bind(address).await?),
         None => None,
     };
-    let tls = load_tls(&args.tls_cert, &args.tls_key)?;
-    let (http, websocket) = if tls.is_some() { ("https", "wss") } else { ("http", "ws") };
+    // Clap rejects one without the other.
+    let certificate = match args.tls_cert.clone().zip(args.tls_key.clone()) {
+        Some((chain, key)) => Some(Certificate::load(chain, key)?),
+        None => None,
+    };
+    let (http, websocket) = if certificate.is_some() { ("https", "wss") } else { ("http", "ws") };
     let memory_budget = args.memory_budget.map_or_else(|| MemoryBudget::process().clone(), MemoryBudget::new);
     let proxies = trusted_proxies(&args)?;
     let address_limits = AddressLimits {
@@ -73,8 +77,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         None => ClientFiles::new(),
     };
     builder = builder.client_files(browser_client::added_to(official));
-    if let Some(tls) = tls {
-        builder = builder.tls(tls);
+    if let Some(certificate) = &certificate {
+        builder = builder.tls(certificate.tls());
     }
     if let Some(url) = &args.cluster {
         builder = cluster::join(builder, url).await?;
@@ -92,6 +96,9 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     // Handle the signals before the address is printed: a process that reads the address may stop the server
     // immediately.
     let stop = shutdown_signal()?;
+    if let Some(certificate) = certificate {
+        certificate.reload_on_hangup()?;
+    }
     let listener =
         io.bind(&args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr()?;
@@ -142,15 +149,6 @@ fn trusted_proxies(args: &ServeArgs) -> anyhow::Result<TrustedProxies> {
         Some(args::ForwardedHeader::Forwarded) => proxies.header(ForwardedHeader::Forwarded),
         Some(args::ForwardedHeader::None) => proxies.header(ForwardedHeader::None),
     })
-}
-
-/// Loads the certificate and the key, if they are given. Clap rejects one without the other.
-fn load_tls(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> anyhow::Result<Option<ServerTls>> {
-    let (Some(certificate), Some(key)) = (certificate, key) else { return Ok(None) };
-    let tls = ServerTls::from_pem_files(certificate, key).with_context(|| {
-        format!("cannot use the certificate {} with the key {}", certificate.display(), key.display())
-    })?;
-    Ok(Some(tls))
 }
 
 /// The maximum time from the signal to the end of the process, no matter what the clients do. Each part of the shutdown

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -27,7 +27,8 @@ const CONTENT_TYPE_HANDSHAKE: u8 = 22;
 const PLAINTEXT_RESPONSE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 55\r\nConnection: close\r\n\r\nThis port speaks TLS: use https or wss in the address.\n";
 
-/// The TLS configuration of a server: its certificate and its private key. Clones share them.
+/// The TLS configuration of a server: its certificate and its private key. Clones share them, also after a
+/// [`reload`](Self::reload).
 ///
 /// ```no_run
 /// # fn configure() -> Result<(), tidewire_net::TlsConfigError> {
@@ -38,7 +39,20 @@ const PLAINTEXT_RESPONSE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct ServerTls(pub(super) Arc<ServerConfig>);
+pub struct ServerTls {
+    current: Arc<RwLock<Configs>>,
+    #[cfg(feature = "http2")]
+    offers_http2: bool,
+}
+
+/// The configuration of the connections that are accepted now.
+#[derive(Clone)]
+struct Configs {
+    config: Arc<ServerConfig>,
+    /// The same without HTTP/2 in the ALPN protocols, for listeners that do not serve it.
+    #[cfg(feature = "http2")]
+    without_http2: Arc<ServerConfig>,
+}
 
 impl ServerTls {
     /// Creates a configuration from a PEM chain of certificates, which begins with the server's own, and its private
@@ -51,7 +65,7 @@ impl ServerTls {
     }
 
     /// Creates a configuration from two PEM files, see [`from_pem`](Self::from_pem). The files are read once: for a
-    /// renewed certificate, create a new `ServerTls`.
+    /// renewed certificate, see [`reload`](Self::reload).
     ///
     /// # Errors
     /// A file cannot be read or its contents are not valid; such errors name the file. Or the key does not match the
@@ -79,15 +93,49 @@ impl ServerTls {
         if config.alpn_protocols.is_empty() {
             Arc::make_mut(&mut config).alpn_protocols = alpn(SERVER_PROTOCOLS);
         }
-        Self(config)
+        Self {
+            current: Arc::new(RwLock::new(Configs::new(config))),
+            #[cfg(feature = "http2")]
+            offers_http2: true,
+        }
     }
 
-    /// Removes HTTP/2 from the ALPN protocols.
+    /// Replaces the configuration by the present one of `renewed`, for all servers that use a clone of this `ServerTls`.
+    /// Connections that they accept from now on get the new certificate. Connections that are open go on as they are.
+    ///
+    /// To renew a certificate without a restart, keep a clone, and read the files again. If they are not valid, the former
+    /// certificate stays:
+    ///
+    /// ```no_run
+    /// # fn renew(tls: &tidewire_net::ServerTls) -> Result<(), tidewire_net::TlsConfigError> {
+    /// # use tidewire_net::ServerTls;
+    /// tls.reload(&ServerTls::from_pem_files("chain.pem", "key.pem")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reload(&self, renewed: &Self) {
+        let renewed = renewed.current();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+    }
+
+    fn current(&self) -> Configs {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Removes HTTP/2 from the ALPN protocols, also from those of a later [`reload`](Self::reload).
     #[cfg(feature = "http2")]
     pub(crate) fn without_http2(self) -> Self {
-        let mut config = ServerConfig::clone(&self.0);
-        config.alpn_protocols.retain(|protocol| protocol != HTTP_2);
-        Self(Arc::new(config))
+        Self { offers_http2: false, ..self }
+    }
+
+    /// Returns the configuration of a connection that is accepted now.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        let current = self.current();
+        #[cfg(feature = "http2")]
+        if !self.offers_http2 {
+            return current.without_http2;
+        }
+        current.config
     }
 
     /// Performs the handshake with a client that has connected. There is no timeout: the caller sets one.
@@ -104,9 +152,25 @@ impl ServerTls {
             }
             return Err((io::Error::other("the client does not speak TLS"), Stream::Tcp(stream)));
         }
-        match TlsAcceptor::from(Arc::clone(&self.0)).accept(Stream::Tcp(stream)).into_fallible().await {
+        match TlsAcceptor::from(self.config()).accept(Stream::Tcp(stream)).into_fallible().await {
             Ok(stream) => Ok(Stream::Tls(Box::new(TlsStream::Server(stream)))),
             Err((error, stream)) => Err((error, stream)),
+        }
+    }
+}
+
+impl Configs {
+    fn new(config: Arc<ServerConfig>) -> Self {
+        #[cfg(feature = "http2")]
+        let without_http2 = {
+            let mut config = ServerConfig::clone(&config);
+            config.alpn_protocols.retain(|protocol| protocol != HTTP_2);
+            Arc::new(config)
+        };
+        Self {
+            config,
+            #[cfg(feature = "http2")]
+            without_http2,
         }
     }
 }
@@ -157,9 +221,7 @@ impl ServerTlsBuilder {
             }
             None => config.with_no_client_auth(),
         };
-        let mut config = config.with_single_cert(self.chain, self.key)?;
-        config.alpn_protocols = alpn(SERVER_PROTOCOLS);
-        Ok(ServerTls(Arc::new(config)))
+        Ok(ServerTls::from_config(config.with_single_cert(self.chain, self.key)?))
     }
 }
 

@@ -237,7 +237,7 @@ async fn a_client_that_does_not_finish_its_handshake_is_disconnected_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_no_response_is_disconnected_in_time() {
     let authority = Authority::new();
-    let acceptor = TlsAcceptor::from(Arc::clone(&authority.server(&["localhost"]).0));
+    let acceptor = TlsAcceptor::from(authority.server(&["localhost"]).config());
     let (client, server) = tokio::io::duplex(1024);
     // The same as in the listener, but in memory, where a paused clock works.
     tokio::spawn(async move {
@@ -283,6 +283,25 @@ async fn a_server_may_require_a_client_certificate() {
         // In TLS 1.3 the handshake of the client is complete before the server has verified its certificate.
         assert!(stream.read_u8().await.is_err());
     }
+}
+
+#[tokio::test]
+async fn after_a_reload_new_connections_get_the_new_certificate_and_open_ones_go_on() {
+    let (former, renewed) = (Authority::new(), Authority::new());
+    let (tls, client) = (former.server(&["localhost"]), former.client());
+    let port = serve(tls.clone()).await.port();
+    // With what it gets here, the client could resume its TLS session.
+    let mut earlier = dial(Some(client.clone()), "localhost", port).await.unwrap();
+    assert!(get(&mut earlier).await.ends_with("hello"));
+    let mut open = dial(Some(client.clone()), "localhost", port).await.unwrap();
+
+    tls.reload(&renewed.server(&["localhost"]));
+
+    let mut stream = dial(Some(renewed.client()), "localhost", port).await.expect("the new certificate");
+    assert!(get(&mut stream).await.ends_with("hello"));
+    let error = dial(Some(client), "localhost", port).await.expect_err("the former one is gone");
+    assert!(matches!(error, TlsError::Certificate { .. }), "{error:?}");
+    assert!(get(&mut open).await.ends_with("hello"));
 }
 
 #[tokio::test]

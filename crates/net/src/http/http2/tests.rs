@@ -581,14 +581,15 @@ async fn a_stream_buffers_little_beyond_the_window_of_the_peer() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn over_tls_alpn_selects_the_version() {
+async fn over_tls_alpn_selects_the_version_also_after_a_reload() {
     use tokio_rustls::TlsConnector;
     use tokio_rustls::rustls::pki_types::ServerName;
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
     let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (chain, secret) = (key.cert.pem(), key.signing_key.serialize_pem());
-    let tls = crate::ServerTls::from_pem(chain.as_bytes(), secret.as_bytes()).unwrap();
+    let from_pem = || crate::ServerTls::from_pem(chain.as_bytes(), secret.as_bytes()).unwrap();
+    let tls = from_pem();
     let mut roots = RootCertStore::empty();
     roots.add(key.cert.der().clone()).unwrap();
     let ring = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -608,6 +609,7 @@ async fn over_tls_alpn_selects_the_version() {
         }
         let listener = Listener::bind("127.0.0.1:0", limits).await.unwrap().tls(tls.clone());
         let server = Server::on(listener);
+        tls.reload(&from_pem());
         config.alpn_protocols = offers.iter().map(|offer| offer.as_bytes().to_vec()).collect();
         let stream = TcpStream::connect(server.address).await.unwrap();
         let connector = TlsConnector::from(Arc::new(config.clone()));
