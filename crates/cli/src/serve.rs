@@ -86,7 +86,9 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let connections = TaskTracker::new();
     let figures = (!args.no_demo).then(|| demo::Figures::new(connections.clone()));
     if let Some(figures) = &figures {
-        builder = demo::configure(builder, figures, &address_limits);
+        // Neither Redis nor PostgreSQL keeps a log of the events for the adapter.
+        let can_recover = args.cluster.is_none();
+        builder = demo::configure(builder, figures, &address_limits, can_recover);
     }
     let io = application::build(builder);
     let (stopping, stopped) = watch::channel(false);
