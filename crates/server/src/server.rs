@@ -228,9 +228,8 @@ impl Server {
         self.application().shared.report_error(error, socket, event);
     }
 
-    /// Reports an error that is logged elsewhere.
-    pub(crate) fn hand_over_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
-        self.application().shared.hand_over_error(error, socket, event);
+    pub(crate) fn report_middleware_error(&self, error: &HandlerError, socket: &Socket) {
+        self.application().shared.report_middleware_error(error, socket);
     }
 }
 

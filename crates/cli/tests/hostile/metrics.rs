@@ -138,6 +138,20 @@ fn refusals_are_counted_by_reason() {
 }
 
 #[test]
+fn a_refused_event_is_no_error_and_an_invalid_packet_is_one() {
+    let (server, endpoint) = start();
+    let mut client = WebSocket::joined(server.address);
+    client.text(r#"421["join-room",{}]"#);
+    assert!(client.receive_text().starts_with(r#"431[{"error":"#));
+    let scrape = Scrape::of(endpoint);
+    assert_eq!(scrape.get("tidewire_events_refused_total"), 1.0);
+    assert_eq!(scrape.get("tidewire_errors_total"), 0.0);
+    client.text(r#"42["message","#);
+    wait_for(endpoint, "tidewire_errors_total", 1.0);
+    assert_eq!(Scrape::of(endpoint).get("tidewire_events_refused_total"), 1.0);
+}
+
+#[test]
 fn an_upgrade_moves_a_connection_to_the_other_transport() {
     let (server, endpoint) = start();
     let polling = Polling::joined(server.address);

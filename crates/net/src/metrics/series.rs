@@ -213,7 +213,10 @@ series! {
         ClusterReplyDisconnected: reason = "disconnected";
         ClusterReplyLimit: reason = "limit";
     }
-    Counter "tidewire_errors_total" Count "Errors of handlers, and invalid packets: the calls of the error hook" {
+    Counter "tidewire_events_refused_total" Count "Received events that handlers have refused: the client was told why" {
+        EventsRefused;
+    }
+    Counter "tidewire_errors_total" Count "Errors of handlers, and invalid packets" {
         Errors;
     }
     Counter "tidewire_handlers_blocked_total" Count "Handlers that were found to keep their thread for more than 5 ms" {

@@ -462,7 +462,7 @@ impl SocketDriver {
                     server.report_error(&error, &self.socket, None);
                 } else {
                     // `report_refused` below logs it.
-                    server.hand_over_error(&error, &self.socket, None);
+                    server.report_middleware_error(&error, &self.socket);
                 }
                 error
             }

@@ -78,18 +78,22 @@ impl ServerShared {
         self.observers.notify(|| Observation::SocketRefused { namespace, handshake, socket, error });
     }
 
-    /// Reports an error to the observers and the error hook. Without a hook, logs it.
+    /// Counts an error, and reports it to the observers and the error hook. Without a hook, logs it.
     pub(crate) fn report_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) {
-        if self.hand_over_error(error, socket, event) {
+        if is_normal_end(error, socket, event) {
             return;
         }
         // Otherwise the client is told why, and has often caused it.
-        let has_failed = error.is_internal();
+        let is_refusal = event.is_some() && !error.is_internal();
+        metrics::count(if is_refusal { Series::EventsRefused } else { Series::Errors });
+        if self.notify_of_error(error, socket, event) {
+            return;
+        }
         self.limit_of(error).try_log(|suppressed| {
             let (event, error) = (event.map(Excerpt), Excerpt(error));
             let name = event.as_ref().map(tracing::field::display);
             match &event {
-                Some(event) if !has_failed => {
+                Some(event) if is_refusal => {
                     tracing::warn!(socket = socket.log_id(), event = name, %error, suppressed, "refused an event");
                     print_if_unlogged(format_args!("refused the event `{event}`: {error}"), suppressed);
                 }
@@ -102,19 +106,16 @@ impl ServerShared {
         });
     }
 
-    /// Reports an error to the observers and the error hook. Returns whether nothing is left to do: there is a hook, or
-    /// the handler failed only because its socket is disconnected, which is a normal end.
-    pub(crate) fn hand_over_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) -> bool {
-        if socket.disconnect_reason().is_some() && is_caused_by_disconnect(error) {
-            let event = event.map(|event| tracing::field::display(Excerpt(event)));
-            tracing::debug!(
-                socket = socket.log_id(),
-                event,
-                "a handler ended because its socket is disconnected"
-            );
-            return true;
+    /// Reports the error with which a middleware could not be called to the observers and the error hook. The client is
+    /// refused, and counted and logged as such.
+    pub(crate) fn report_middleware_error(&self, error: &HandlerError, socket: &Socket) {
+        if !is_normal_end(error, socket, None) {
+            self.notify_of_error(error, socket, None);
         }
-        metrics::count(Series::Errors);
+    }
+
+    /// Calls the observers and the error hook. Returns whether there is a hook.
+    fn notify_of_error(&self, error: &HandlerError, socket: &Socket, event: Option<&str>) -> bool {
         self.observers.notify(|| Observation::Error { error, socket, event });
         let Some(hook) = &self.on_error else { return false };
         // The hook is the program's code: if it panics, the connection must survive.
@@ -132,6 +133,20 @@ impl ServerShared {
     fn limit_of(&self, error: &HandlerError) -> &LogRateLimit {
         if error.is_internal() { &self.internal_error_log } else { &self.client_error_log }
     }
+}
+
+/// Returns whether a handler failed only because its socket is disconnected.
+fn is_normal_end(error: &HandlerError, socket: &Socket, event: Option<&str>) -> bool {
+    let is_normal_end = socket.disconnect_reason().is_some() && is_caused_by_disconnect(error);
+    if is_normal_end {
+        let event = event.map(|event| tracing::field::display(Excerpt(event)));
+        tracing::debug!(
+            socket = socket.log_id(),
+            event,
+            "a handler ended because its socket is disconnected"
+        );
+    }
+    is_normal_end
 }
 
 /// Returns whether the cause of the error is that an event was not sent, or an acknowledgement not received, because a
