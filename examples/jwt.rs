@@ -174,7 +174,7 @@ mod tests {
 
     /// Returns what a page finds in `err.data.code`.
     fn code(refused: &testing::ConnectError) -> Option<String> {
-        let testing::ConnectError::Refused { data: Some(data), .. } = refused else { return None };
+        let testing::ConnectError::Rejected { data: Some(data), .. } = refused else { return None };
         data.deserialize::<Value>().ok()?["code"].as_str().map(str::to_owned)
     }
 

@@ -219,7 +219,7 @@ mod tests {
     async fn strangers_unknown_users_and_long_texts_are_refused() -> Tested {
         let io = users();
         let stranger = Client::builder(&io).auth(json!({ "token": "3" })).connect().await;
-        assert!(matches!(stranger, Err(testing::ConnectError::Refused { .. })), "{stranger:?}");
+        assert!(matches!(stranger, Err(testing::ConnectError::Rejected { .. })), "{stranger:?}");
         let (mut ann, _) = tab(&io, "1").await?;
         let refused: Value = ann.emit_with_ack("notify", ("carol", "hello")).await?;
         assert_eq!(refused, json!({ "error": "no such user" }));

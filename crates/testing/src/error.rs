@@ -21,16 +21,16 @@ const MAX_SHOWN_LEN: usize = 200;
 ///
 /// let io = Server::new();
 /// io.middleware(async || Err::<(), _>(ConnectError::new("not authorized").data(42)));
-/// let refused = testing::connect(&io).await.unwrap_err();
-/// assert_eq!(refused.to_string(), r#"the server has refused the connection: "not authorized", data: 42"#);
+/// let rejected = testing::connect(&io).await.unwrap_err();
+/// assert_eq!(rejected.to_string(), r#"the server has rejected the connection: "not authorized", data: 42"#);
 /// # }
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The server has refused the connection to the namespace, usually in a middleware.
-    #[error("the server has refused the connection: {message:?}{}", Data(.data.as_ref()))]
-    Refused {
+    /// The server has rejected the connection to the namespace, usually in a middleware.
+    #[error("the server has rejected the connection: {message:?}{}", Data(.data.as_ref()))]
+    Rejected {
         /// The message of the server.
         message: String,
         /// The data that the server has added, if any.
@@ -58,7 +58,7 @@ impl fmt::Display for Data<'_> {
 impl From<client::ConnectError> for ConnectError {
     fn from(error: client::ConnectError) -> Self {
         match error {
-            client::ConnectError::Rejected { message, data } => Self::Refused { message, data },
+            client::ConnectError::Rejected { message, data } => Self::Rejected { message, data },
             error => Self::Failed(error),
         }
     }

@@ -240,7 +240,7 @@ async fn expect_nothing_fails_for_what_the_server_has_sent() -> Tested {
 }
 
 #[tokio::test]
-async fn a_refused_client_gets_the_message_and_the_data_of_the_server() -> Tested {
+async fn a_rejected_client_gets_the_message_and_the_data_of_the_server() -> Tested {
     let io = Server::new();
     let admin = io.of("/admin");
     admin.middleware(async |Auth(auth): Auth<Value>| match auth["token"].as_str() {
@@ -248,12 +248,12 @@ async fn a_refused_client_gets_the_message_and_the_data_of_the_server() -> Teste
         _ => Err(Refusal::new("not authorized").data(json!({ "retry": false }))),
     });
     let builder = || Client::builder(&io).namespace("/admin");
-    let refused = builder().auth(json!({ "token": "wrong" })).connect().await.unwrap_err();
+    let rejected = builder().auth(json!({ "token": "wrong" })).connect().await.unwrap_err();
     assert_eq!(
-        refused.to_string(),
-        r#"the server has refused the connection: "not authorized", data: {"retry":false}"#
+        rejected.to_string(),
+        r#"the server has rejected the connection: "not authorized", data: {"retry":false}"#
     );
-    let ConnectError::Refused { message, data: Some(data) } = refused else { panic!("{refused:?}") };
+    let ConnectError::Rejected { message, data: Some(data) } = rejected else { panic!("{rejected:?}") };
     assert_eq!(
         (message.as_str(), data.deserialize::<Value>()?),
         ("not authorized", json!({ "retry": false }))
@@ -261,7 +261,7 @@ async fn a_refused_client_gets_the_message_and_the_data_of_the_server() -> Teste
     builder().auth(json!({ "token": "secret" })).connect().await?;
 
     let unknown = Client::builder(&io).namespace("/nowhere").connect().await.unwrap_err();
-    assert_eq!(unknown.to_string(), r#"the server has refused the connection: "Invalid namespace""#);
+    assert_eq!(unknown.to_string(), r#"the server has rejected the connection: "Invalid namespace""#);
     Ok(())
 }
 
