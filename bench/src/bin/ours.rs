@@ -128,7 +128,7 @@ fn upgrade(
 ) -> Result<ws::Upgrade, ws::HandshakeError> {
     let upgrade = ws::upgrade(&mut request)?;
     Ok(match compression {
-        Some(options) => upgrade.compress(&options),
+        Some(options) => upgrade.compress(options),
         None => upgrade,
     })
 }

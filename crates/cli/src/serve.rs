@@ -168,7 +168,7 @@ struct EchoState {
 async fn echo(State(echoes): State<EchoState>, request: Request<Body>) -> Result<Response, Refusal> {
     let (mut upgrade, admission) = echoes.sockets.admit(request)?;
     if echoes.compress {
-        upgrade = upgrade.compress(&DeflateOptions::default());
+        upgrade = upgrade.compress(DeflateOptions::default());
     }
     Ok(upgrade.on_upgrade(move |socket| echo_messages(socket, admission)))
 }

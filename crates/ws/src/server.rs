@@ -420,9 +420,7 @@ impl Settings {
             metrics::count(Series::WebSocketMaxConnections);
             Rejection::TooManyConnections
         })?;
-        if let Some(options) = &self.compression {
-            upgrade = upgrade.compress(options);
-        }
+        upgrade = upgrade.negotiate_compression(self.compression);
         let offered = |protocol: &&String| upgrade.offered_protocols().contains(protocol);
         if let Some(protocol) = self.protocols.iter().find(offered) {
             upgrade = upgrade.select_protocol(protocol);

@@ -30,7 +30,7 @@ async fn pair(capacity: usize, limits: Limits, deflate: Option<DeflateOptions>) 
     let (give, mut given) = mpsc::unbounded_channel();
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let mut upgrade = tidewire_ws::upgrade(&mut request).expect("a handshake").limits(limits);
-        if let Some(options) = &deflate {
+        if let Some(options) = deflate {
             upgrade = upgrade.compress(options);
         }
         let give = give.clone();

@@ -156,13 +156,17 @@ impl Upgrade {
     /// Compression is a security risk for secrets: an attacker who can insert text into a message and observe its
     /// length can guess the rest of the message. Leave compression off for such messages: do not call this method, or
     /// send them with [`WebSocket::send_uncompressed`](crate::WebSocket::send_uncompressed).
-    #[cfg_attr(not(feature = "compression"), doc(hidden))]
-    pub fn compress(mut self, options: &DeflateOptions) -> Self {
-        self.deflate = self.request.deflate(options);
+    #[cfg(feature = "compression")]
+    pub fn compress(self, options: DeflateOptions) -> Self {
+        self.negotiate_compression(Some(options))
+    }
+
+    pub(super) fn negotiate_compression(mut self, options: Option<DeflateOptions>) -> Self {
+        self.deflate = options.and_then(|options| self.request.deflate(&options));
         self
     }
 
-    /// Returns `true` if messages are compressed: [`compress`](Self::compress) was called, and the client offered it.
+    /// Returns `true` if messages are compressed: the program has turned compression on, and the client offered it.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         self.deflate.is_some()

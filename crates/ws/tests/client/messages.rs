@@ -238,7 +238,7 @@ async fn messages_are_compressed_if_the_server_agrees() {
                 hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
                     let mut upgrade = tidewire_ws::upgrade(&mut request).unwrap();
                     if agrees {
-                        upgrade = upgrade.compress(&DeflateOptions::default());
+                        upgrade = upgrade.compress(DeflateOptions::default());
                     }
                     assert_eq!(upgrade.is_compressed(), agrees);
                     let response: http::Response<String> = upgrade.on_upgrade(echo);

@@ -86,7 +86,7 @@ where
         Ok(upgrade) => upgrade
             .limits(limits)
             .select_protocol("chat.v2")
-            .compress(&options)
+            .compress(options)
             .on_upgrade(handler)
             .map(|()| String::new()),
         Err(error) => error.response(),

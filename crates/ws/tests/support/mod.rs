@@ -125,7 +125,7 @@ where
         if let Some(budget) = &budget {
             upgrade = upgrade.memory_budget(budget);
         }
-        if let Some(options) = &deflate {
+        if let Some(options) = deflate {
             upgrade = upgrade.compress(options);
         }
         let response: http::Response<String> = upgrade.on_upgrade(handler.clone());
