@@ -44,30 +44,24 @@ const COMMON_NAMES: [&str; 30] = [
     "x-real-ip",
 ];
 
+/// More than the usual request of a browser takes. A longer one makes the text grow.
+const USUAL_SIZE: usize = 1024;
+
 impl RequestHead {
-    /// Keeps these parts. `headers` is called twice, to find the length first. A header that has a colon or a control
-    /// character in its name, or a newline in its value, is left out. Names should be in lower case. HTTP has no other ones.
-    pub(super) fn new<'h, I>(url: &str, headers: impl Fn() -> I) -> Self
-    where
-        I: Iterator<Item = (&'h str, Cow<'h, str>)>,
-    {
+    /// Keeps these parts. A header that has a colon or a control character in its name, or a newline in its value, is left
+    /// out. Names should be in lower case. HTTP has no other ones.
+    pub(super) fn new<'h>(url: &str, headers: impl Iterator<Item = (&'h str, Cow<'h, str>)>) -> Self {
         let url = url.lines().next().unwrap_or_default();
-        let lines = || {
-            headers()
-                .filter(|(name, value)| is_valid(name, value))
-                .map(|(name, value)| (code(name), name, value))
-        };
-        let length =
-            lines().map(|(code, name, value)| code.map_or(name.len() + 1, char::len_utf8) + value.len() + 1);
-        let mut head = String::with_capacity(url.len() + 1 + length.sum::<usize>());
+        let mut head = String::with_capacity(USUAL_SIZE);
         head.extend([url, "\n"]);
-        for (code, name, value) in lines() {
-            match code {
+        for (name, value) in headers.filter(|(name, value)| is_valid(name, value)) {
+            match code(name) {
                 Some(code) => head.push(code),
                 None => head.extend([name, ":"]),
             }
             head.extend([&*value, "\n"]);
         }
+        // Gives back what is left of the capacity.
         Self(head.into_boxed_str())
     }
 
@@ -108,14 +102,14 @@ mod tests {
     use super::*;
 
     fn head(url: &str, headers: &[(&'static str, &'static str)]) -> RequestHead {
-        RequestHead::new(url, || headers.iter().map(|(name, value)| (*name, (*value).into())))
+        RequestHead::new(url, headers.iter().map(|(name, value)| (*name, (*value).into())))
     }
 
     #[test]
     fn every_name_comes_back_as_it_was() {
         let names = COMMON_NAMES.iter().copied().chain(["x-token", "Host", "é"]);
         let headers: Vec<_> = names.map(|name| (name, format!("{name}: \r1"))).collect();
-        let head = RequestHead::new("/?a=b", || headers.iter().map(|(name, value)| (*name, value.into())));
+        let head = RequestHead::new("/?a=b", headers.iter().map(|(name, value)| (*name, value.into())));
         let kept: Vec<_> = head.headers().map(|(name, value)| (name, value.to_owned())).collect();
         assert_eq!((head.url(), kept), ("/?a=b", headers));
     }

@@ -57,10 +57,8 @@ impl Socket {
 /// Parses the handshake of a socket of another server. Every part may be missing. What cannot be parsed is empty.
 pub(crate) fn parse_handshake(json: &str) -> (Handshake, RawJson<'static>) {
     let json: JsonValue = json.parse().unwrap_or_default();
-    let headers = || {
-        let headers = json["headers"].as_object().into_iter().flatten();
-        headers.flat_map(|(name, value)| texts(value).map(move |value| (&**name, value.into())))
-    };
+    let headers = json["headers"].as_object().into_iter().flatten();
+    let headers = headers.flat_map(|(name, value)| texts(value).map(move |value| (&**name, value.into())));
     let url = json["url"].as_str().unwrap_or_default();
     let address = json["address"].as_str().and_then(|address| address.parse().ok());
     let is_secure = json["secure"].as_bool().unwrap_or_default();
