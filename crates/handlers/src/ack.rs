@@ -149,6 +149,10 @@ impl<A: Acknowledge + ?Sized> fmt::Debug for AckSender<A> {
 ///
 /// If the peer did not request an acknowledgement, [`send`](Self::send) does nothing. If the peer requested one, and
 /// the `Ack` is dropped before `send` is called, the error hook is called, unless the peer has disconnected meanwhile.
+///
+/// A server that shuts down waits for handlers that owe an acknowledgement, but not for an `Ack` that a handler has passed
+/// to a task. To have the server wait for the task too, await it in the handler, and register the handler as `concurrent`
+/// if later events must not wait.
 #[derive(Debug)]
 pub struct Ack<T = ()> {
     /// The type of the socket is erased, so that `Ack<T>` is the same type on both sides.
