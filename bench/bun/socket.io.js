@@ -14,6 +14,10 @@ io.on("connection", (socket) => {
     socket.join("room");
     acknowledge();
   });
+  socket.on("relay", (value, acknowledge) => {
+    socket.to("nobody").emit("relay", value);
+    acknowledge();
+  });
   socket.on("broadcast", (text) => io.to("room").emit("broadcast", text));
 });
 Bun.serve({
