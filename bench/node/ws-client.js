@@ -6,7 +6,7 @@ import WebSocket from "ws";
 
 const [address, server, protocol, workload, seconds] = process.argv.slice(2);
 const [connections, inFlight, size] = /^client-echo-c(\d+)-k(\d+)-s(\d+)$/.exec(workload).slice(1).map(Number);
-const [WARM_UP, PATIENCE] = [1_000, 20_000];
+const [WARM_UP, RESPONSE_TIMEOUT] = [1_000, 20_000];
 const COMPARED_WHOLE = 16;
 const FIRST = 100_000_000;
 // The connection number, a colon, and the sequence number.
@@ -67,7 +67,7 @@ const to = reading();
 ending = true;
 const messages = to.answered - from.answered;
 const wall = to.at - from.at;
-for (const end = performance.now() + PATIENCE; counts.sent > counts.right + counts.wrong && performance.now() < end; ) {
+for (const end = performance.now() + RESPONSE_TIMEOUT; counts.sent > counts.right + counts.wrong && performance.now() < end; ) {
   await sleep(10);
 }
 const figures = {

@@ -9,13 +9,13 @@ mod fleet;
 mod idle;
 mod in_turn;
 mod measure;
+mod noisy_neighbors;
 mod options;
 mod paced;
 mod polling;
 mod script;
 mod tally;
 mod upgrade;
-mod victims;
 mod web;
 
 use anyhow::Result;
@@ -36,6 +36,6 @@ pub fn run(options: &Options) -> Result<Row> {
         Workload::Upgrade { .. } => upgrade::run(options),
         Workload::Idle { .. } => idle::run(options),
         Workload::ClientEcho { .. } => client::run_bare(options),
-        Workload::Attack { .. } | Workload::LargeRoom { .. } => victims::run(options),
+        Workload::Attack { .. } | Workload::LargeRoom { .. } => noisy_neighbors::run(options),
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::echo::{TICK, WARM_UP};
-use super::fleet::{Asked, Conversation, Fleet, PATIENCE};
+use super::fleet::{Asked, Conversation, Fleet, RESPONSE_TIMEOUT};
 use super::measure::{Reading, Row};
 use super::options::{Extent, Options, Protocol, Workload};
 use super::script::{Kind, Script, frame};
@@ -72,7 +72,7 @@ pub(super) fn join(fleet: &mut Fleet) -> Result<()> {
     }
     while joining.0 < fleet.len() {
         fleet.turn(Some(TICK), &mut joining)?;
-        ensure!(start.elapsed() < PATIENCE, "joining was not acknowledged");
+        ensure!(start.elapsed() < RESPONSE_TIMEOUT, "joining was not acknowledged");
     }
     Ok(())
 }
@@ -182,7 +182,7 @@ impl Room {
     /// Waits for the missing deliveries. Those that do not arrive are lost.
     pub(super) fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
         let (mut last_progress, mut before) = (Instant::now(), self.delivered());
-        while self.complete < self.sent && last_progress.elapsed() < PATIENCE {
+        while self.complete < self.sent && last_progress.elapsed() < RESPONSE_TIMEOUT {
             fleet.turn(Some(TICK), self)?;
             if self.delivered() > before {
                 (last_progress, before) = (Instant::now(), self.delivered());

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::broadcast::{Room, join};
 use super::echo::{Echo, TICK, WARM_UP};
-use super::fleet::{Asked, Fleet, PATIENCE};
+use super::fleet::{Asked, Fleet, RESPONSE_TIMEOUT};
 use super::measure::{Reading, Row};
 use super::options::{Extent, Options, Protocol, Workload};
 use super::script::{Kind, Script};
@@ -104,7 +104,7 @@ impl Crowd {
         let start = Instant::now();
         while self.room.waits() {
             self.turn(TICK)?;
-            ensure!(start.elapsed() < PATIENCE, "an event has not reached the whole room");
+            ensure!(start.elapsed() < RESPONSE_TIMEOUT, "an event has not reached the whole room");
         }
         Ok(())
     }

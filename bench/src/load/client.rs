@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::echo::{TICK, WARM_UP};
-use super::fleet::{Conversation, Fleet, PATIENCE};
+use super::fleet::{Conversation, Fleet, RESPONSE_TIMEOUT};
 use super::measure::{Reading, Row};
 use super::options::{Extent, Options, Workload};
 use super::script::{Kind, ORDER_PLACE, Script, order_digits};
@@ -177,7 +177,7 @@ where
 
 /// Waits for the missing responses. Those that do not arrive are lost.
 async fn finish(talks: &mut JoinSet<Result<()>>) -> Result<()> {
-    while let Ok(Some(talk)) = timeout(PATIENCE, talks.join_next()).await {
+    while let Ok(Some(talk)) = timeout(RESPONSE_TIMEOUT, talks.join_next()).await {
         talk??;
     }
     Ok(())
@@ -257,7 +257,7 @@ impl Bare {
     }
 
     fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + RESPONSE_TIMEOUT;
         while self.0.iter().any(Dialogue::awaits_answer) && Instant::now() < end {
             fleet.turn(Some(TICK), self)?;
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::fleet::{Asked, Conversation, Fleet, PATIENCE};
+use super::fleet::{Asked, Conversation, Fleet, RESPONSE_TIMEOUT};
 use super::measure::{Reading, Row};
 use super::options::{Extent, Options, Protocol, Workload};
 use super::script::{Kind, Script};
@@ -152,7 +152,7 @@ impl Echo {
         let mut before = self.answered();
         let missing =
             |echo: &Self| echo.flights.iter().map(|flight| flight.waiting.len() as u64).sum::<u64>();
-        while (missing(self) > 0) && last_progress.elapsed() < PATIENCE && fleet.gone() < fleet.len() {
+        while (missing(self) > 0) && last_progress.elapsed() < RESPONSE_TIMEOUT && fleet.gone() < fleet.len() {
             fleet.turn(Some(TICK), self)?;
             if self.answered() > before {
                 before = self.answered();

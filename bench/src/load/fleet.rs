@@ -19,7 +19,7 @@ use crate::wire::{http, websocket};
 /// The number of concurrent handshakes, less than the listen backlog of every server.
 const OPENING: usize = 64;
 /// The timeout for any response of a server.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Handles the messages that arrive for a workload.
 pub(super) trait Conversation {
@@ -125,7 +125,7 @@ impl Fleet {
             if fleet.ready > before {
                 last_progress = Instant::now();
             }
-            ensure!(last_progress.elapsed() < PATIENCE, "a handshake was not answered");
+            ensure!(last_progress.elapsed() < RESPONSE_TIMEOUT, "a handshake was not answered");
         }
         let wanted = asked.compression != Compression::Off;
         ensure!(wanted || fleet.agreement.is_none(), "a server without compression was asked for");

@@ -20,14 +20,14 @@ use super::script::{Kind, Script, frame};
 pub(super) fn run(options: &Options) -> Result<Row> {
     let Extent::Time(duration) = options.extent else { bail!("this workload has a duration") };
     ensure!(options.protocol == Protocol::SocketIo, "this workload speaks Socket.IO");
-    let (Workload::Attack { victims, size, .. } | Workload::LargeRoom { victims, size, .. }) =
+    let (Workload::Attack { echoing, size, .. } | Workload::LargeRoom { echoing, size, .. }) =
         options.workload
     else {
         unreachable!()
     };
-    ensure!(victims > 0, "somebody has to wait");
-    let mut fleet = Fleet::open(options.address, options.protocol, victims)?;
-    let mut echo = Echo::new(Script::new(Kind::Event, size), victims);
+    ensure!(echoing > 0, "somebody has to wait");
+    let mut fleet = Fleet::open(options.address, options.protocol, echoing)?;
+    let mut echo = Echo::new(Script::new(Kind::Event, size), echoing);
     let (ends, done) = (AtomicBool::new(false), AtomicU64::new(0));
     let (ready, is_ready) = mpsc::channel();
     thread::scope(|scope| {

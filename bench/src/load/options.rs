@@ -48,11 +48,11 @@ pub enum Workload {
     Idle { connections: usize },
     /// `Echo` of raw text that measures the client.
     ClientEcho { connections: usize, in_flight: usize, size: usize },
-    /// `victims` connections echo one message at a time, while each of `attackers` connections sends messages of lists, one
+    /// `echoing` connections echo one message at a time, while each of `attackers` connections sends messages of lists, one
     /// after the other.
-    Attack { shape: Shape, attackers: usize, victims: usize, size: usize },
+    Attack { shape: Shape, attackers: usize, echoing: usize, size: usize },
     /// The same, while one of `members` members of a room sends tiny events to all of them.
-    LargeRoom { members: usize, victims: usize, size: usize },
+    LargeRoom { members: usize, echoing: usize, size: usize },
 }
 
 /// The message of an attacker, of 0.96 MB: less than the 1 MB that servers accept by default.
@@ -136,7 +136,7 @@ impl Workload {
         let of_clients = name.strip_prefix("client-");
         let mut parts = of_clients.unwrap_or(name).split('-');
         let kind = parts.next().unwrap_or_default();
-        let (mut connections, mut in_flight, mut size, mut rate, mut members, mut victims) =
+        let (mut connections, mut in_flight, mut size, mut rate, mut members, mut echoing) =
             (0, 1, 0, 0, 0, 0);
         let (mut compression, mut shape) = (Compression::Off, Shape::Nested);
         for part in parts {
@@ -162,8 +162,8 @@ impl Workload {
                 "s" => size = number,
                 "r" => rate = number.try_into()?,
                 "n" => members = number,
-                "v" => victims = number,
-                _ => bail!("{part:?} is neither c, k, s, r, n nor v"),
+                "e" => echoing = number,
+                _ => bail!("{part:?} is neither c, k, s, r, n nor e"),
             }
         }
         ensure!(connections > 0, "{name:?} has no connections");
@@ -177,8 +177,8 @@ impl Workload {
             "polling" => Self::Polling { connections, size },
             "upgrade" => Self::Upgrade { connections },
             "idle" => Self::Idle { connections },
-            "attack" => Self::Attack { shape, attackers: connections, victims, size },
-            "large" => Self::LargeRoom { members: connections, victims, size },
+            "attack" => Self::Attack { shape, attackers: connections, echoing, size },
+            "large" => Self::LargeRoom { members: connections, echoing, size },
             _ => bail!("{kind:?} is no workload"),
         })
     }
@@ -200,11 +200,11 @@ impl Workload {
             Self::ClientEcho { connections, in_flight, size } => {
                 format!("client-echo-c{connections}-k{in_flight}-s{size}")
             }
-            Self::Attack { shape, attackers, victims, size } => {
-                format!("attack-{}-c{attackers}-v{victims}-s{size}", shape.name())
+            Self::Attack { shape, attackers, echoing, size } => {
+                format!("attack-{}-c{attackers}-e{echoing}-s{size}", shape.name())
             }
-            Self::LargeRoom { members, victims, size } => {
-                format!("large-room-c{members}-v{victims}-s{size}")
+            Self::LargeRoom { members, echoing, size } => {
+                format!("large-room-c{members}-e{echoing}-s{size}")
             }
         }
     }
@@ -262,9 +262,9 @@ mod tests {
             "upgrade-c500",
             "idle-c10000",
             "client-echo-c100-k8-s32",
-            "attack-nested-c2-v1-s32",
-            "attack-lists-c2-v1-s32",
-            "large-room-c5000-v10-s32",
+            "attack-nested-c2-e1-s32",
+            "attack-lists-c2-e1-s32",
+            "large-room-c5000-e10-s32",
         ] {
             assert_eq!(Workload::named(name).unwrap().name(), name);
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::echo::WARM_UP;
-use super::fleet::{Conversation, Fleet, PATIENCE};
+use super::fleet::{Conversation, Fleet, RESPONSE_TIMEOUT};
 use super::measure::{Reading, Row};
 use super::options::{Extent, Options, Protocol, Workload};
 use super::script::{Kind, Script};
@@ -96,7 +96,7 @@ impl Paced {
 
     fn finish(&mut self, fleet: &mut Fleet) -> Result<()> {
         let start = Instant::now();
-        while self.answered() < self.sent && start.elapsed() < PATIENCE {
+        while self.answered() < self.sent && start.elapsed() < RESPONSE_TIMEOUT {
             fleet.turn(Some(Duration::from_millis(20)), self)?;
         }
         self.tally.lost = self.waiting.iter().map(|waiting| waiting.len() as u64).sum();

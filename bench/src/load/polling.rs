@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::echo::{TICK, WARM_UP};
-use super::fleet::PATIENCE;
+use super::fleet::RESPONSE_TIMEOUT;
 use super::measure::{Reading, Row};
 use super::options::{Extent, Options, Protocol, Workload};
 use super::script::{Kind, Script};
@@ -111,7 +111,7 @@ impl Polling {
     fn answer(&mut self, place: usize) -> Result<Vec<u8>> {
         let start = Instant::now();
         let mut arrivals = Vec::new();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < RESPONSE_TIMEOUT {
             self.web.turn(TICK, &mut arrivals)?;
             if let Some((from, Arrival::Answer(body))) = arrivals.pop() {
                 ensure!(from == place, "an answer on another connection");
@@ -156,7 +156,7 @@ impl Polling {
         let missing = |client: &&Client| client.echo_missing || client.post_missing;
         while self.left != Some(0) || self.clients.iter().any(|client| missing(&client)) {
             self.turn()?;
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > RESPONSE_TIMEOUT {
                 break;
             }
         }

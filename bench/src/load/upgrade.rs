@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::echo::TICK;
-use super::fleet::PATIENCE;
+use super::fleet::RESPONSE_TIMEOUT;
 use super::measure::{Reading, Row};
 use super::options::{Options, Protocol, Workload};
 use super::script::{Kind, Script};
@@ -89,7 +89,7 @@ impl Opening {
             for (place, arrival) in arrivals.drain(..) {
                 self.on_arrival(place, arrival)?;
             }
-            ensure!(last_progress.elapsed() < PATIENCE, "an upgrade came to nothing");
+            ensure!(last_progress.elapsed() < RESPONSE_TIMEOUT, "an upgrade came to nothing");
         }
         Ok(())
     }

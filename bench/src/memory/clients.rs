@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::wire::{http, websocket};
 
 /// How long a client waits for the server.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 struct Connection {
@@ -21,8 +21,8 @@ impl Connection {
     fn open(server: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(server).context("cannot connect")?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
+        stream.set_write_timeout(Some(RESPONSE_TIMEOUT))?;
         Ok(Self { stream, unread: Vec::new() })
     }
 

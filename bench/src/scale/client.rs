@@ -18,7 +18,7 @@ use crate::wire::http::{self, BROWSER_OFFER};
 use crate::wire::websocket::{self, CLOSE, PING, PONG, TEXT};
 
 /// The longest wait for any response of the server.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Opens connections of one kind.
 pub(super) struct Connector {
@@ -87,7 +87,7 @@ impl Connector {
         set_socket_linger(&socket, Some(Duration::ZERO))?;
         let socket = TcpStream::from(socket);
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
         let stream: Box<dyn Stream> = match &self.tls {
             Some(config) => {
                 let connection = ClientConnection::new(Arc::clone(config), self.server.ip().into())?;

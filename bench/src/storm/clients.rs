@@ -16,7 +16,7 @@ use super::Served;
 use crate::wire::{http, websocket};
 
 /// All clients must be served in this time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time between a failed attempt and the next one.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -91,7 +91,7 @@ impl Clients {
         let tick = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         while self.served.waits.len() < self.members.len() {
             let served = self.served.waits.len();
-            ensure!(self.started.elapsed() < PATIENCE, "only {served} clients were served in {PATIENCE:?}");
+            ensure!(self.started.elapsed() < RESPONSE_TIMEOUT, "only {served} clients were served in {RESPONSE_TIMEOUT:?}");
             let ready = match epoll::wait(&self.epoll, &mut events, Some(&tick)) {
                 Ok(ready) => ready,
                 Err(Errno::INTR) => 0,

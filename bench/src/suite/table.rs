@@ -16,7 +16,7 @@ pub(super) fn print(rows: &[Measured], counts: &[Counts]) -> String {
     messages(&mut out, "raw, compressed", "raw", rows, Kind::Compressed);
     messages(&mut out, "raw, clients", "raw", rows, Kind::Clients);
     messages(&mut out, "socket.io", "socket.io", rows, Kind::Plain);
-    messages(&mut out, "socket.io, echoes beside a busy client", "socket.io", rows, Kind::Victims);
+    messages(&mut out, "socket.io, echoes beside a busy client", "socket.io", rows, Kind::NoisyNeighbors);
     per_server(&mut out, rows, BURST);
     per_server(&mut out, rows, IDLE);
     counted(&mut out, counts);
@@ -43,14 +43,14 @@ enum Kind {
     /// Clients are measured.
     Clients,
     /// Some clients keep the server busy, and the times are those of others.
-    Victims,
+    NoisyNeighbors,
 }
 
 impl Kind {
     fn of(workload: &str) -> Self {
         match Workload::named(workload) {
             Ok(Workload::ClientEcho { .. }) => Self::Clients,
-            Ok(Workload::Attack { .. } | Workload::LargeRoom { .. }) => Self::Victims,
+            Ok(Workload::Attack { .. } | Workload::LargeRoom { .. }) => Self::NoisyNeighbors,
             Ok(workload) if workload.compression() != Compression::Off => Self::Compressed,
             _ => Self::Plain,
         }
@@ -73,7 +73,7 @@ impl Kind {
             ("client_waited", "client waited", 2),
             ("server_busy", "server busy", 2),
         ];
-        const VICTIMS: [(&str, &str, usize); 7] = [
+        const NOISY_NEIGHBORS: [(&str, &str, usize); 7] = [
             ("messages_per_second", "messages/s", 0),
             ("echoes_per_second", "echoes/s", 0),
             ("p50_ms", "p50 ms", 2),
@@ -84,7 +84,7 @@ impl Kind {
         ];
         match self {
             Self::Plain | Self::Compressed => ("server", &SERVERS),
-            Self::Victims => ("server", &VICTIMS),
+            Self::NoisyNeighbors => ("server", &NOISY_NEIGHBORS),
             Self::Clients => ("client", &CLIENTS),
         }
     }

@@ -7,7 +7,7 @@ use crate::load::Protocol;
 pub(super) struct Planned {
     pub(super) protocol: Protocol,
     /// The name for `load`: c connections, k messages in flight on each, s bytes of payload, r messages per second,
-    /// v victims.
+    /// e connections that echo beside others.
     pub(super) name: String,
 }
 
@@ -51,9 +51,9 @@ const SOCKET_IO: [&str; 9] = [
     "broadcast-c1000-k4-s128",
     "polling-c100-s32",
     "upgrade-c500",
-    "attack-nested-c2-v1-s32",
-    "attack-lists-c2-v1-s32",
-    "large-room-c5000-v10-s32",
+    "attack-nested-c2-e1-s32",
+    "attack-lists-c2-e1-s32",
+    "large-room-c5000-e10-s32",
 ];
 
 /// The memory of 10,000 connections. Each end counts against the descriptor limit of its own process.
