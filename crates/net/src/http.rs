@@ -31,6 +31,6 @@ pub use limits::HttpLimits;
 pub use listener::{HttpService, Listener};
 pub use listener_settings::ListenerSettings;
 pub use peer::{PeerAddress, ReceivedOverTls, original_uri};
-#[cfg(all(test, feature = "tls"))]
+#[cfg(all(test, feature = "client-tls"))]
 pub(crate) use server_stream::ServerStream;
 pub use upgrade::{PendingUpgrade, Upgraded, finish_upgrade, is_websocket_request, verify_handshake};

@@ -51,7 +51,7 @@ pub use memory_budget::{
 };
 #[cfg(feature = "client")]
 pub use tls::TlsError;
-#[cfg(all(feature = "client", feature = "tls"))]
+#[cfg(feature = "client-tls")]
 pub use tls::{ClientTls, ClientTlsBuilder};
 #[cfg(feature = "tls")]
 pub use tls::{ServerTls, ServerTlsBuilder, TlsConfigError};

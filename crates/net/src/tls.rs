@@ -7,12 +7,12 @@
 #[cfg(any(feature = "client", feature = "tls"))]
 mod error;
 
-#[cfg(all(feature = "client", feature = "tls"))]
+#[cfg(feature = "client-tls")]
 mod client;
 #[cfg(feature = "tls")]
 mod server;
 
-#[cfg(all(feature = "client", feature = "tls"))]
+#[cfg(feature = "client-tls")]
 pub use client::{ClientTls, ClientTlsBuilder};
 #[cfg(feature = "tls")]
 pub use error::TlsConfigError;
@@ -43,7 +43,7 @@ const SERVER_PROTOCOLS: &[&[u8]] = &[
 ];
 
 /// The ALPN protocols that a client offers.
-#[cfg(all(feature = "client", feature = "tls"))]
+#[cfg(feature = "client-tls")]
 const CLIENT_PROTOCOLS: &[&[u8]] = &[HTTP_1_1];
 
 /// Converts ALPN names to the form that rustls needs.
@@ -70,5 +70,5 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
     })
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(all(test, feature = "client-tls"))]
 pub(crate) mod tests;

@@ -14,7 +14,7 @@ pub use error::{DialError, ProxyError};
 pub use proxy::{InvalidProxy, Proxy};
 
 use crate::io::Stream;
-#[cfg(feature = "tls")]
+#[cfg(feature = "client-tls")]
 use crate::tls::ClientTls;
 use crate::tls::TlsError;
 use custom::CustomDial;
@@ -25,7 +25,7 @@ pub struct Dialer {
     proxy: Option<Proxy>,
     /// Replaces TCP and the proxy.
     custom: Option<CustomDial>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "client-tls")]
     tls: Option<ClientTls>,
 }
 
@@ -64,7 +64,7 @@ impl Dialer {
     }
 
     /// Uses this TLS configuration instead of [`ClientTls::system`].
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "client-tls")]
     pub fn tls(&mut self, tls: ClientTls) {
         self.tls = Some(tls);
     }
@@ -96,12 +96,12 @@ impl Dialer {
     /// # Errors
     /// The server does not speak TLS, or its certificate is not valid for `host`.
     pub async fn connect_tls(&self, stream: Stream, host: &str) -> Result<Stream, TlsError> {
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "client-tls")]
         {
             let tls = self.tls.clone().map_or_else(ClientTls::system, Ok)?;
             tls.connect(stream, host).await
         }
-        #[cfg(not(feature = "tls"))]
+        #[cfg(not(feature = "client-tls"))]
         {
             let _ = (stream, host);
             Err(TlsError::Unsupported)

@@ -145,7 +145,7 @@ async fn a_function_of_the_program_replaces_tcp_and_the_proxy() {
     assert_eq!(failed.to_string(), "cannot open a stream to the server: no more streams");
 }
 
-#[cfg(not(feature = "tls"))]
+#[cfg(not(feature = "client-tls"))]
 #[tokio::test]
 async fn without_the_tls_feature_a_secure_target_is_an_error_and_nothing_is_sent_in_plaintext() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

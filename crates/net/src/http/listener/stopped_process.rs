@@ -93,7 +93,7 @@ async fn a_proxy_header_that_has_not_been_read_yet_is_accepted() {
     assert_eq!(serve(&mut connection, response(client, &rest)).await, "HTTP/1.1 200");
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "client-tls")]
 #[tokio::test(start_paused = true)]
 async fn a_tls_handshake_that_has_not_been_read_yet_is_accepted() {
     let authority = crate::tls::tests::Authority::new();
