@@ -18,9 +18,8 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use net::{AddressLimiter, LogRateLimit, PendingUpgrade};
+use net::{AddressLimiter, LogRateLimit, PendingUpgrade, TaskTracker};
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
 
 use self::open::OpenResponse;
 use self::polling::close_with;

@@ -79,9 +79,7 @@ impl<A: Application> Engine<A> {
     }
 
     async fn finished(&self) {
-        // This `close` only allows `wait` to return. Unless the engine is closed, new sessions may still start, and
-        // `wait` includes them.
-        self.0.tasks.close();
+        // Unless the engine is closed, new sessions may still start, and `wait` includes them.
         self.0.tasks.wait().await;
     }
 }

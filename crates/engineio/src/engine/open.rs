@@ -13,9 +13,10 @@ use http::header::{HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http_body_util::Full;
 use net::metrics::{self, Series};
-use net::{AddressPermit, ClientAddress, LogRateLimit, PeerTimeout, PendingUpgrade, RetainedMemory};
+use net::{
+    AddressPermit, ClientAddress, LogRateLimit, PeerTimeout, PendingUpgrade, RetainedMemory, TaskToken,
+};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Engine;
 use super::response::rejection_response;
@@ -42,7 +43,7 @@ pub(crate) struct SessionGuard<A> {
     /// What the handler keeps of the request that opened the session.
     head: RetainedMemory,
     /// Dropped last, after everything that `drop` does.
-    _token: TaskTrackerToken,
+    _token: TaskToken,
 }
 
 impl<A> Drop for SessionGuard<A> {

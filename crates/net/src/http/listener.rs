@@ -15,8 +15,6 @@ use hyper::server::conn::http1;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Service};
 
 use crate::address::{AddressLimits, ConnectionLimiter, ConnectionSessions, TrustedProxies};
@@ -35,6 +33,7 @@ use crate::io::PeerTimer;
 use crate::io::Stream;
 use crate::log_rate_limit::LogRateLimit;
 use crate::metrics::{self, Series};
+use crate::task_tracker::{TaskToken, TaskTracker};
 use ws_proto::ErrorChain;
 
 /// How long the accept loop pauses after a failed `accept`, so that it does not spin. The usual cause: no free
@@ -246,7 +245,6 @@ impl Listener {
             drained.await;
             // An error means that no connection is left to notify.
             let _ = stopping.send(true);
-            connections.close();
             connections.wait().await;
         };
         let is_finished = tokio::time::timeout(self.limits.shutdown_timeout, finished).await.is_ok();
@@ -259,7 +257,7 @@ impl Listener {
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     stopping: watch::Receiver<bool>,
-    _token: TaskTrackerToken,
+    _token: TaskToken,
 }
 
 impl Shutdown {

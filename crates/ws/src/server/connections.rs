@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use net::ClosePace;
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use net::{ClosePace, TaskToken, TaskTracker};
 use ws_proto::CloseFrame;
 
 use crate::connection::Connection;
@@ -70,7 +68,6 @@ impl Connections {
 
     /// Waits until no connection is left.
     pub(super) async fn closed(&self) {
-        self.tasks.close();
         self.tasks.wait().await;
     }
 
@@ -85,7 +82,7 @@ pub(super) struct ConnectionPermit {
     connections: Arc<Connections>,
     id: u64,
     /// Dropped after `drop` has removed the connection.
-    _token: TaskTrackerToken,
+    _token: TaskToken,
 }
 
 impl ConnectionPermit {
