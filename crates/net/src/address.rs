@@ -4,6 +4,7 @@ mod client_address;
 mod forwarded;
 mod limiter;
 mod limits;
+mod network;
 mod trusted_proxies;
 
 pub use client_address::{ClientAddress, ClientNetwork};
