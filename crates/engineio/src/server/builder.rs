@@ -83,6 +83,7 @@ impl ServerBuilder {
     /// Sets whether each connection begins with a header of the PROXY protocol, version 1 or 2, in which a proxy reports
     /// the address of its client. Connections that do not come from [`trusted_proxies`](Self::trusted_proxies) are then
     /// closed; without trusted proxies, that is every connection. Default false. Has no effect in another HTTP server.
+    #[cfg(feature = "proxy-protocol")]
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
         self.listener.proxy_protocol = expected;
         self

@@ -35,7 +35,7 @@ pub struct AddressLimits {
     pub max_unauthenticated_per_connection: usize,
     /// The most HTTP connections of one address to a [`Listener`](crate::Listener) that are open at the same time. A
     /// connection that has become a WebSocket does not count. With the
-    /// [PROXY protocol](crate::Listener::proxy_protocol), the address is the one that the proxy reports. At the limit, a
+    /// PROXY protocol, the address is the one that the proxy reports. At the limit, a
     /// further connection is closed at once. Protects
     /// [`HttpLimits::max_connections`](crate::HttpLimits::max_connections) against one client that uses them up: all
     /// others would wait. Default 20,000.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::address::{AddressPermit, ConnectionLimiter, TrustedProxies};
+use crate::address::{AddressPermit, ConnectionLimiter};
 use crate::http::limits::HttpLimits;
 use crate::http::listener::Shutdown;
 use crate::http::peer::PeerAddress;
-use crate::http::proxy_protocol::{ProxyHeaderError, read_proxy_header};
+use crate::http::proxy_protocol::ProxyProtocol;
 #[cfg(feature = "tls")]
 use crate::http::server_stream::ServerStream;
 use crate::http::workers::AcceptedSocket;
@@ -30,15 +30,10 @@ pub(super) struct Accepted {
     pub(super) peer: SocketAddr,
     /// The place of the peer among the connections of its address.
     pub(super) permit: Option<AddressPermit>,
-    pub(super) proxy_protocol: Option<ProxyProtocol>,
+    /// The proxies whose connections begin with a header. The limiter has admitted the proxy. It must also admit the client
+    /// that the header names.
+    pub(super) proxy_protocol: Option<(ProxyProtocol, Arc<ConnectionLimiter>)>,
     pub(super) tls: Option<Tls>,
-}
-
-/// What the header of the PROXY protocol is checked against.
-pub(super) struct ProxyProtocol {
-    pub(super) proxies: Arc<TrustedProxies>,
-    /// Has admitted the proxy. It must also admit the client that the header names.
-    pub(super) limiter: Arc<ConnectionLimiter>,
 }
 
 /// A connection on which HTTP may begin.
@@ -68,8 +63,8 @@ impl Accepted {
         // first read reports that.
         let _ = stream.set_nodelay(true);
         let (mut peer, mut permit) = (Some(PeerAddress(self.peer)), self.permit);
-        if let Some(ProxyProtocol { proxies, limiter }) = &self.proxy_protocol {
-            let header = accept_proxy_header(&mut stream, self.peer, proxies);
+        if let Some((proxy_protocol, limiter)) = &self.proxy_protocol {
+            let header = proxy_protocol.accept(&mut stream, self.peer);
             let reported = tokio::select! {
                 reported = header => reported?,
                 () = PeerTimeout::new(limits.header_read_timeout) => return None,
@@ -86,38 +81,6 @@ impl Accepted {
         }
         let stream = accept_tls(stream, self.peer, self.tls, limits, shutdown).await?;
         Some(Begun { stream, peer, permit })
-    }
-}
-
-/// Reads the header of the PROXY protocol. Returns the address of the client, if the proxy reports one. Returns `None`
-/// if the connection must be closed.
-async fn accept_proxy_header(
-    stream: &mut TcpStream,
-    peer: SocketAddr,
-    proxies: &TrustedProxies,
-) -> Option<Option<SocketAddr>> {
-    static LOG: LogRateLimit = LogRateLimit::new();
-
-    if !proxies.contains(peer.ip()) {
-        metrics::count(Series::UntrustedProxy);
-        LOG.try_log(|suppressed| {
-            tracing::warn!(%peer, suppressed, "closed a connection: `trusted_proxies` does not contain its address");
-        });
-        return None;
-    }
-    match read_proxy_header(stream).await {
-        Ok(reported) => Some(reported),
-        Err(error @ ProxyHeaderError::Ended) => {
-            tracing::debug!(%peer, %error, "closed a connection of a proxy");
-            None
-        }
-        Err(error) => {
-            metrics::count(Series::ProxyHeaderRefused);
-            LOG.try_log(|suppressed| {
-                tracing::warn!(%peer, %error, suppressed, "closed a connection of a proxy");
-            });
-            None
-        }
     }
 }
 

@@ -18,13 +18,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::{BoxError, Service};
 
 use crate::address::{AddressLimits, ConnectionLimiter, ConnectionSessions, TrustedProxies};
-use crate::http::accepted::{Accepted, Begun, ProxyProtocol, Tls};
+use crate::http::accepted::{Accepted, Begun, Tls};
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
 #[cfg(feature = "http2")]
 use crate::http::http2::{self, Rewind};
 use crate::http::limits::HttpLimits;
 use crate::http::peer::{PeerAddress, WithPeer};
+use crate::http::proxy_protocol::ProxyProtocol;
 use crate::http::request_filter::ParsedHead;
 use crate::http::server_stream::ServerStream;
 use crate::http::workers::Workers;
@@ -55,8 +56,7 @@ pub struct Listener {
     listener: TcpListener,
     limits: HttpLimits,
     tls: Option<Tls>,
-    /// The proxies from which connections begin with a PROXY protocol header.
-    proxies: Option<Arc<TrustedProxies>>,
+    proxy_protocol: Option<ProxyProtocol>,
     connection_limiter: Arc<ConnectionLimiter>,
     /// The number of worker threads.
     workers: usize,
@@ -89,7 +89,7 @@ impl Listener {
         }
         let connection_limiter = ConnectionLimiter::new(&AddressLimits::default(), TrustedProxies::default());
         let connection_limiter = Arc::new(connection_limiter);
-        Self { listener, limits, tls: None, proxies: None, connection_limiter, workers: 0 }
+        Self { listener, limits, tls: None, proxy_protocol: None, connection_limiter, workers: 0 }
     }
 
     /// Serves only TLS. A client that sends an unencrypted HTTP request gets the status 400.
@@ -103,7 +103,7 @@ impl Listener {
     }
 
     /// Sets the limit on the connections of one address, [`AddressLimits::max_http_connections`], and the proxies, which it
-    /// does not hold for. With the [PROXY protocol](Self::proxy_protocol) it holds for the address in the header.
+    /// does not hold for. With the PROXY protocol it holds for the address in the header.
     /// Default: the limit of `AddressLimits::default()`, and no proxies.
     #[must_use]
     pub fn address_limits(mut self, limits: &AddressLimits, proxies: TrustedProxies) -> Self {
@@ -115,9 +115,10 @@ impl Listener {
     /// 1 or 2, before TLS. The [`PeerAddress`] of its requests is then the address in the header. Other connections are
     /// closed: a client that connects directly could claim any address. The header must arrive in
     /// [`HttpLimits::header_read_timeout`].
+    #[cfg(feature = "proxy-protocol")]
     #[must_use]
     pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
-        self.proxies = Some(Arc::new(proxies));
+        self.proxy_protocol = Some(ProxyProtocol::new(proxies));
         self
     }
 
@@ -211,15 +212,14 @@ impl Listener {
                     let service = WithPeer {
                         service: service.clone(),
                         peer: Some(PeerAddress(peer)),
-                        has_proxy_header: self.proxies.is_some(),
+                        has_proxy_header: self.proxy_protocol.is_some(),
                         is_tls: self.tls.is_some(),
                         sessions: ConnectionSessions::default(),
                     };
                     let (tls, limits) = (self.tls.clone(), self.limits.clone());
-                    let proxy_protocol = self.proxies.as_ref().map(|proxies| ProxyProtocol {
-                        proxies: Arc::clone(proxies),
-                        limiter: Arc::clone(&self.connection_limiter),
-                    });
+                    let proxy_protocol = self.proxy_protocol.clone();
+                    let proxy_protocol =
+                        proxy_protocol.map(|expected| (expected, Arc::clone(&self.connection_limiter)));
                     let accepted = Accepted { socket, peer, permit: address, proxy_protocol, tls };
                     let shutdown = Shutdown { stopping: stopped.clone(), _token: connections.token() };
                     let connection = serve_connection(accepted, service, limits, shutdown, permit);

@@ -17,6 +17,7 @@ pub struct ListenerSettings {
     pub backlog: Option<u32>,
     /// Whether each connection begins with a header of the PROXY protocol, see [`Listener::proxy_protocol`]. Default
     /// false.
+    #[cfg(feature = "proxy-protocol")]
     pub proxy_protocol: bool,
     /// The number of worker threads, see [`Listener::workers`]. Default 0: no workers.
     pub workers: usize,
@@ -53,6 +54,7 @@ impl ListenerSettings {
         http.backlog = self.backlog.unwrap_or(http.backlog);
         let mut listener = Listener::from_tcp(listener, http).address_limits(limits, proxies.clone());
         listener = listener.workers(self.workers);
+        #[cfg(feature = "proxy-protocol")]
         if self.proxy_protocol {
             listener = listener.proxy_protocol(proxies.clone());
         }

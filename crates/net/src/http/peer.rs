@@ -10,7 +10,7 @@ use tower::Service;
 use crate::address::{ConnectionSessions, InProxyHeader};
 
 /// The address of the peer of a connection. Every request that a [`Listener`](crate::Listener) serves has it as an
-/// extension. With the [PROXY protocol](crate::Listener::proxy_protocol) it is the address that the proxy reports, and it
+/// extension. With the PROXY protocol it is the address that the proxy reports, and it
 /// is missing if the proxy reports none.
 ///
 /// Other HTTP servers must add it to their requests. axum adds an extension of its own, which the feature `axum` reads.

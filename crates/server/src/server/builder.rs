@@ -124,6 +124,7 @@ impl Builder {
     /// Default false.
     ///
     /// This setting has no effect if the server is mounted in another HTTP server.
+    #[cfg(feature = "proxy-protocol")]
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
         self.listener.proxy_protocol = expected;
         self

@@ -24,7 +24,7 @@ async fn connect(proxies: Option<TrustedProxies>, tls: Option<Tls>) -> (TcpStrea
     let (stream, peer) = listener.accept().await.unwrap();
     let limiter = ConnectionLimiter::new(&AddressLimits::default(), TrustedProxies::default());
     let limiter = Arc::new(limiter);
-    let proxy_protocol = proxies.map(|proxies| ProxyProtocol { proxies: Arc::new(proxies), limiter });
+    let proxy_protocol = proxies.map(|proxies| (ProxyProtocol::new(proxies), limiter));
     let service = WithPeer {
         service: service_fn(async |_: Request<Incoming>| {
             Ok::<_, Infallible>(Response::new(String::from("hello")))
