@@ -34,6 +34,8 @@ mod assembly;
 mod backoff;
 mod chunked_message;
 mod close;
+#[doc(hidden)] // For Tidewire's other crates. Not part of the public API.
+pub mod collections;
 mod connection;
 mod control;
 #[doc(hidden)] // For Tidewire's other crates, which copy payloads too. Not part of the public API.
