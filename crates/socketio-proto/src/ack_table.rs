@@ -1,8 +1,8 @@
 //! The acknowledgements that a socket waits for.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ws_proto::collections::{AscendingMap, DeadlineSet};
 use ws_proto::{PeerDeadline, Time};
 
 /// The acknowledgements that one socket waits for, with their deadlines. Server and client use it.
@@ -11,8 +11,8 @@ use ws_proto::{PeerDeadline, Time};
 /// waiter exactly once: from [`resolve`](Self::resolve), [`remove`](Self::remove),
 /// [`handle_timeout`](Self::handle_timeout), [`extract_if`](Self::extract_if) or [`close`](Self::close).
 ///
-/// An empty table uses no heap memory. Inserting and removing one waiter take logarithmic time, for deadlines in any
-/// order.
+/// An empty table uses no heap memory. Inserting and removing one waiter take logarithmic time, amortized, for deadlines in
+/// any order. Ids must be assigned in order; an insertion moves the waiters with higher ids.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,11 +43,10 @@ enum State<W> {
 
 #[derive(Debug)]
 struct Waiters<W> {
-    /// Sorted by id. Ids are assigned in order, so waiters that fail together fail in the order in which their events
-    /// were sent.
-    by_id: BTreeMap<u64, Waiter<W>>,
+    /// Waiters that fail together fail in the order of their ids, which is the order in which their events were sent.
+    by_id: AscendingMap<Waiter<W>>,
     /// The deadline of each waiter that has one, and its id.
-    deadlines: BTreeSet<(Time, u64)>,
+    deadlines: DeadlineSet,
 }
 
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl<W> AckTable<W> {
     pub fn insert(&mut self, id: u64, timeout: Option<Duration>, waiter: W, now: Time) -> Result<(), W> {
         let waiters = match &mut self.0 {
             State::Closed => return Err(waiter),
-            State::Waiting(waiters) if waiters.by_id.contains_key(&id) => return Err(waiter),
+            State::Waiting(waiters) if waiters.by_id.get(id).is_some() => return Err(waiter),
             State::Waiting(waiters) => waiters,
             idle => {
                 *idle = State::Waiting(Box::default());
@@ -87,7 +86,9 @@ impl<W> AckTable<W> {
             }
         };
         let deadline = timeout.map(|timeout| Deadline { at: PeerDeadline::new(now + timeout), timeout });
-        waiters.deadlines.extend(deadline.as_ref().map(|deadline| (deadline.at.time(), id)));
+        if let Some(deadline) = &deadline {
+            waiters.deadlines.insert(deadline.at.time(), id);
+        }
         waiters.by_id.insert(id, Waiter { deadline, waiter });
         Ok(())
     }
@@ -102,9 +103,9 @@ impl<W> AckTable<W> {
     /// Removes the waiter with this id and returns it.
     pub fn remove(&mut self, id: u64) -> Option<W> {
         let State::Waiting(waiters) = &mut self.0 else { return None };
-        let Waiter { deadline, waiter } = waiters.by_id.remove(&id)?;
+        let Waiter { deadline, waiter } = waiters.by_id.remove(id)?;
         if let Some(deadline) = deadline {
-            waiters.deadlines.remove(&(deadline.at.time(), id));
+            waiters.deadlines.remove(deadline.at.time(), id);
         }
         if waiters.by_id.is_empty() {
             self.0 = State::Idle;
@@ -115,23 +116,10 @@ impl<W> AckTable<W> {
     /// Removes all waiters for which `unwanted` returns `true`, and returns them in the order of their ids. This visits
     /// every waiter.
     pub fn extract_if(&mut self, mut unwanted: impl FnMut(&W) -> bool) -> Vec<W> {
-        let mut taken = Vec::new();
-        if let State::Waiting(waiters) = &mut self.0 {
-            for (id, waiter) in std::mem::take(&mut waiters.by_id) {
-                if !unwanted(&waiter.waiter) {
-                    waiters.by_id.insert(id, waiter);
-                    continue;
-                }
-                if let Some(deadline) = waiter.deadline {
-                    waiters.deadlines.remove(&(deadline.at.time(), id));
-                }
-                taken.push(waiter.waiter);
-            }
-            if waiters.by_id.is_empty() {
-                self.0 = State::Idle;
-            }
-        }
-        taken
+        let State::Waiting(waiters) = &self.0 else { return Vec::new() };
+        let is_unwanted = |(_, waiter): &(u64, &Waiter<W>)| unwanted(&waiter.waiter);
+        let ids: Vec<u64> = waiters.by_id.iter().filter(is_unwanted).map(|(id, _)| id).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// Returns `true` if the table has a waiter.
@@ -157,7 +145,7 @@ impl<W> AckTable<W> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let State::Waiting(waiters) = &self.0 else { return None };
-        waiters.deadlines.first().map(|(deadline, _)| *deadline)
+        waiters.deadlines.first().map(|(deadline, _)| deadline)
     }
 
     /// Removes one waiter whose deadline has passed and returns it. Call this until it returns `None`. A deadline that is
@@ -166,16 +154,16 @@ impl<W> AckTable<W> {
     pub fn handle_timeout(&mut self, now: Time) -> Option<W> {
         let State::Waiting(waiters) = &mut self.0 else { return None };
         loop {
-            let &(due, id) = waiters.deadlines.first()?;
-            let deadline = waiters.by_id.get_mut(&id)?.deadline.as_mut()?;
+            let (due, id) = waiters.deadlines.first()?;
             if due > now {
                 return None;
             }
+            let deadline = waiters.by_id.get_mut(id)?.deadline.as_mut()?;
             if deadline.at.expired_or_restart(deadline.timeout, now) {
                 return self.remove(id);
             }
-            waiters.deadlines.remove(&(due, id));
-            waiters.deadlines.insert((deadline.at.time(), id));
+            waiters.deadlines.remove(due, id);
+            waiters.deadlines.insert(deadline.at.time(), id);
         }
     }
 
@@ -183,7 +171,7 @@ impl<W> AckTable<W> {
     pub fn close(&mut self) -> impl Iterator<Item = W> + use<W> {
         let waiting = match std::mem::replace(&mut self.0, State::Closed) {
             State::Waiting(waiters) => waiters.by_id,
-            State::Idle | State::Closed => BTreeMap::new(),
+            State::Idle | State::Closed => AscendingMap::new(),
         };
         waiting.into_values().map(|waiter| waiter.waiter)
     }
@@ -197,12 +185,14 @@ impl<W> Default for AckTable<W> {
 
 impl<W> Default for Waiters<W> {
     fn default() -> Self {
-        Self { by_id: BTreeMap::new(), deadlines: BTreeSet::new() }
+        Self { by_id: AscendingMap::new(), deadlines: DeadlineSet::new() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn at(micros: u64) -> Time {
