@@ -211,7 +211,7 @@ impl PendingAcks {
 
     /// Fails all pending acknowledgements and all that are added later.
     pub(crate) fn close(&self) {
-        let waiters: Vec<_> = self.update(|table| table.close().collect());
+        let waiters = self.update(AckTable::close);
         drop(waiters);
     }
 }
