@@ -4,7 +4,7 @@
 //! namespaces with a query instead of an auth payload, as in `0/admin?token=1`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BinaryHeap;
 
 use crate::arguments::RawJson;
 use crate::error::DecodeError;
@@ -69,15 +69,21 @@ fn query_object(query: &str) -> Result<RawJson<'static>, DecodeError> {
     if query.len() > MAX_QUERY_LEN {
         return Err(DecodeError::QueryTooLong { max: MAX_QUERY_LEN });
     }
-    let parameters: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
+    // By name, and those of one name in their order. A heap sorts almost as fast as `sort`, and compiles to much less.
+    let parameters = form_urlencoded::parse(query.as_bytes()).enumerate();
+    let parameters: BinaryHeap<_> = parameters.map(|(index, (name, value))| (name, index, value)).collect();
+    let mut parameters = parameters.into_sorted_vec().into_iter().peekable();
     let mut text = vec![b'{'];
-    for (name, value) in &parameters {
+    while let Some((name, _, value)) = parameters.next() {
+        if parameters.peek().is_some_and(|(next, ..)| *next == name) {
+            continue;
+        }
         if text.len() > 1 {
             text.push(b',');
         }
-        write_json_string(&mut text, name);
+        write_json_string(&mut text, &name);
         text.push(b':');
-        write_json_string(&mut text, value);
+        write_json_string(&mut text, &value);
     }
     text.push(b'}');
     let text = String::from_utf8(text).expect("JSON strings of text are UTF-8");
