@@ -358,7 +358,7 @@ impl Entry {
         let names = rooms.map(|room| room.len() + size_of_val(room)).sum::<usize>();
         // The offset is also a key of the map.
         let offset = assigned.map_or(0, |offset| offset.len() + 64);
-        // The queue or the tree is at least half full.
+        // The queue or the map is at least half full.
         2 * size_of::<(Position, Box<Self>)>() + size_of::<Self>() + names + offset
     }
 

@@ -1,9 +1,10 @@
 //! The logged events that were each sent to one socket.
 
 use std::collections::hash_map::Entry as MapEntry;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use ws_proto::Time;
+use ws_proto::collections::AscendingMap;
 
 use super::ClaimError;
 use super::assigned::AssignedOffsets;
@@ -16,7 +17,8 @@ use crate::room::Room;
 /// program answer without end does not push out the events of the others.
 #[derive(Debug)]
 pub(super) struct PrivateLog {
-    entries: BTreeMap<Position, Box<Entry>>,
+    /// By their positions.
+    entries: AscendingMap<Box<Entry>>,
     /// By the name of the room of the socket's own id. Each of them has an entry.
     by_room: HashMap<Room, Share>,
     bytes: usize,
@@ -40,7 +42,7 @@ impl PrivateLog {
     /// Creates an empty log. `max_share` is the maximum size of the events of one socket.
     pub(super) fn new(max_bytes: usize, max_share: usize) -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: AscendingMap::new(),
             by_room: HashMap::new(),
             bytes: 0,
             max_bytes,
@@ -102,7 +104,7 @@ impl PrivateLog {
 
     /// Drops the content of an event.
     pub(super) fn empty(&mut self, position: Position) {
-        let Some(entry) = self.entries.get_mut(&position) else { return };
+        let Some(entry) = self.entries.get_mut(position) else { return };
         let freed = entry.empty();
         self.bytes -= freed;
         if let Some(share) = entry.options.rooms.first().and_then(|room| self.by_room.get_mut(room)) {
@@ -132,30 +134,28 @@ impl PrivateLog {
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&Entry> {
-        self.entries.get(&position).map(|entry| &**entry)
+        self.entries.get(position).map(|entry| &**entry)
     }
 
     pub(super) fn get_mut(&mut self, position: Position) -> Option<&mut Entry> {
-        self.entries.get_mut(&position).map(|entry| &mut **entry)
+        self.entries.get_mut(position).map(|entry| &mut **entry)
     }
 
     /// Returns the time of the oldest event.
     pub(super) fn oldest(&self) -> Option<Time> {
-        self.entries.first_key_value().map(|(_, entry)| entry.time())
+        self.entries.first().map(|(_, entry)| entry.time())
     }
 
     /// Removes the oldest event of all. Returns `false` if there is none.
     pub(super) fn pop(&mut self, offsets: &mut AssignedOffsets) -> bool {
-        let Some(position) = self.entries.first_key_value().map(|(position, _)| *position) else {
-            return false;
-        };
+        let Some((position, _)) = self.entries.first() else { return false };
         self.remove(position, offsets);
         true
     }
 
     /// Removes the first event of a socket.
     fn remove(&mut self, position: Position, offsets: &mut AssignedOffsets) {
-        let Some(entry) = self.entries.remove(&position) else { return };
+        let Some(entry) = self.entries.remove(position) else { return };
         self.bytes -= entry.bytes();
         offsets.remove(&entry);
         let Some(room) = entry.options.rooms.first() else { return };

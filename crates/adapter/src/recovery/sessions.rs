@@ -1,11 +1,12 @@
 //! The sessions of a namespace: those of its sockets, and those that are kept for clients without a connection.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use socketio_proto::{Arguments, SocketId};
 use ws_proto::Time;
+use ws_proto::collections::{AscendingMap, DeadlineSet};
 
 use super::RecoveryOptions;
 use super::last_sent::EventPosition;
@@ -25,8 +26,10 @@ pub(super) struct Sessions {
     by_id: FxHashMap<SocketId, Entry>,
     /// Clients ask for private ids, so the hash is keyed.
     by_pid: HashMap<Arc<str>, SocketId>,
-    /// The kept sessions, in the order in which they expire.
-    expiry: BTreeMap<(Time, u64), SocketId>,
+    /// The kept sessions by their numbers.
+    kept: AscendingMap<SocketId>,
+    /// When the kept sessions expire.
+    expiry: DeadlineSet,
     kept_bytes: usize,
     next_number: u64,
     /// The kept sessions with a number up to this one are void. They are dropped next.
@@ -81,7 +84,8 @@ impl Sessions {
         Self {
             by_id: FxHashMap::default(),
             by_pid: HashMap::new(),
-            expiry: BTreeMap::new(),
+            kept: AscendingMap::new(),
+            expiry: DeadlineSet::new(),
             kept_bytes: 0,
             next_number: 0,
             void_until: 0,
@@ -174,7 +178,8 @@ impl Sessions {
         entry.sent = sent;
         entry.state = State::Kept { until, number, suspended, data, bytes };
         self.kept_bytes += bytes;
-        self.expiry.insert((until, number), id.clone());
+        self.kept.insert(number, id.clone());
+        self.expiry.insert(until, number);
         let mut work = DROPPED_PER_SESSION;
         while self.are_too_many() && work > 0 {
             let Some(done) = self.remove_first() else { return };
@@ -196,8 +201,7 @@ impl Sessions {
             entry.sent = last_missed;
         }
         entry.generation = generation;
-        self.kept_bytes -= bytes;
-        self.expiry.remove(&(until, number));
+        self.forget_kept(until, number, bytes);
         Some(generation)
     }
 
@@ -213,22 +217,28 @@ impl Sessions {
         let entry = self.by_id.remove(id)?;
         self.by_pid.remove(&entry.pid);
         if let State::Kept { until, number, bytes, .. } = entry.state {
-            self.kept_bytes -= bytes;
-            self.expiry.remove(&(until, number));
+            self.forget_kept(until, number, bytes);
         }
         self.shrink();
         Some(entry)
     }
 
+    /// Notes that a session is not kept any more.
+    fn forget_kept(&mut self, until: Time, number: u64, bytes: usize) {
+        self.kept_bytes -= bytes;
+        self.kept.remove(number);
+        self.expiry.remove(until, number);
+    }
+
     /// Returns whether old sessions are still to be dropped because of a limit.
     fn are_too_many(&self) -> bool {
-        self.expiry.len() > self.limits.max || self.kept_bytes > self.limits.max_bytes
+        self.kept.len() > self.limits.max || self.kept_bytes > self.limits.max_bytes
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        let (until, number) = self.expiry.keys().next()?;
-        let is_due = *number <= self.void_until || self.are_too_many();
-        Some(if is_due { Time::ZERO } else { *until })
+        let (until, number) = self.expiry.first()?;
+        let is_due = number <= self.void_until || self.are_too_many();
+        Some(if is_due { Time::ZERO } else { until })
     }
 
     /// Drops the kept sessions whose time is over, or that are too many, until `work` is done.
@@ -251,7 +261,7 @@ impl Sessions {
     }
 
     pub(super) fn kept(&self) -> usize {
-        self.expiry.len()
+        self.kept.len()
     }
 
     pub(super) fn kept_bytes(&self) -> usize {
@@ -260,7 +270,8 @@ impl Sessions {
 
     /// Drops the kept session that expires first. Returns how much work this was, or `None` if there is none.
     fn remove_first(&mut self) -> Option<usize> {
-        let id = self.expiry.first_key_value().map(|(_, id)| id.clone())?;
+        let (_, number) = self.expiry.first()?;
+        let id = self.kept.get(number)?.clone();
         let entry = self.remove(&id)?;
         Some(1 + entry.rooms.len() / ROOMS_PER_WORK)
     }
@@ -282,9 +293,10 @@ impl Sessions {
 impl Entry {
     /// Returns the size of the entry in bytes, with its keys in the maps.
     fn memory(&self) -> usize {
-        // Two entries of maps that are seven sixteenths to seven eighths full, one of the tree, and the text of the private id.
+        // Two entries of hash maps that are seven sixteenths to seven eighths full, one of the map by number, one of the
+        // deadlines, and the text of the private id.
         const MAPS: usize = 2 * (size_of::<(SocketId, Entry)>() + size_of::<(Arc<str>, SocketId)>())
-            + 2 * size_of::<((Time, u64), SocketId)>();
+            + 2 * (size_of::<(u64, Option<SocketId>)>() + size_of::<(Time, u64)>());
         MAPS + self.pid.len() + 16 + self.rooms.memory()
     }
 }

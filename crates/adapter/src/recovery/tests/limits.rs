@@ -108,7 +108,7 @@ fn the_sizes_in_the_documentation_are_right() {
     test.suspend(1, generation);
     let KeptForRecovery { event_bytes, session_bytes, .. } = test.state.kept();
     // On a machine with 64 bits, in docs/limits.md.
-    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (499, 660));
+    assert_eq!((event_bytes - event.message().text().len(), session_bytes), (499, 676));
 }
 
 #[test]
