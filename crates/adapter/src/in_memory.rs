@@ -190,6 +190,22 @@ impl InMemoryAdapter {
         receivers
     }
 
+    /// Returns what `map` makes of the selected sockets and their slots.
+    fn map_selected<R>(
+        &self,
+        options: &BroadcastOptions,
+        map: impl Fn(&RoomIndex, u32, &Arc<dyn LocalSocket>) -> R,
+    ) -> Vec<R> {
+        let index = self.read();
+        let mut results = Vec::new();
+        for slot in index.selected(options) {
+            if let Some(member) = index.socket(slot) {
+                results.push(map(&index, slot, member));
+            }
+        }
+        results
+    }
+
     /// Delivers an event that requests an acknowledgement to the sockets that the options select.
     pub fn broadcast_with_ack(
         &self,
@@ -214,29 +230,20 @@ impl InMemoryAdapter {
     /// Returns the sockets that the options select, in no particular order.
     #[must_use]
     pub fn local_sockets(&self, options: &BroadcastOptions) -> Vec<Arc<dyn LocalSocket>> {
-        let mut members = Vec::new();
-        self.read().for_each_selected(options, |_, member| members.push(Arc::clone(member)));
-        members
+        self.map_selected(options, |_, _, member| Arc::clone(member))
     }
 
     /// Returns the ids of the sockets that the options select, in no particular order.
     #[must_use]
     pub fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketId> {
-        let mut sockets = Vec::new();
-        self.read().for_each_selected(options, |_, member| sockets.push(member.id().clone()));
-        sockets
+        self.map_selected(options, |_, _, member| member.id().clone())
     }
 
     /// Returns what other servers may know about the sockets that the options select, in no particular order.
     #[must_use]
     pub fn socket_states(&self, options: &BroadcastOptions) -> Vec<RemoteSocketState> {
-        let mut members = Vec::new();
-        {
-            let index = self.read();
-            index.for_each_selected(options, |slot, socket| {
-                members.push((Arc::clone(socket), index.rooms_of(slot)));
-            });
-        }
+        let members =
+            self.map_selected(options, |index, slot, member| (Arc::clone(member), index.rooms_of(slot)));
         members.into_iter().map(|(socket, rooms)| socket.state(rooms)).collect()
     }
 
@@ -274,7 +281,7 @@ impl InMemoryAdapter {
     pub fn add_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
         let mut refused = Vec::new();
         self.update(|index| {
-            for slot in selected(index, options) {
+            for slot in index.selected(options) {
                 if let Err(error) = rooms.iter().try_for_each(|room| index.join(slot, room))
                     && let Some(member) = index.socket(slot)
                 {
@@ -290,7 +297,7 @@ impl InMemoryAdapter {
     /// Takes the sockets that the options select out of rooms.
     pub fn del_sockets(&self, options: &BroadcastOptions, rooms: &[&str]) {
         self.update(|index| {
-            for slot in selected(index, options) {
+            for slot in index.selected(options) {
                 rooms.iter().for_each(|room| index.leave(slot, room));
             }
         });
@@ -329,15 +336,12 @@ impl InMemoryAdapter {
 
     /// Changes the index, and reports the changes of rooms after the lock is released.
     fn update<R>(&self, change: impl FnOnce(&mut RoomIndex) -> R) -> R {
-        let (result, changes) = match self.recovery.get() {
-            None => self.change(change),
-            Some(recovery) => {
-                let mut state = recovery.state();
-                let (result, changes) = self.change(change);
-                state.handle_changes(&changes);
-                (result, changes)
-            }
-        };
+        let mut state = self.recovery.get().map(|recovery| recovery.state());
+        let (result, changes) = self.change(change);
+        if let Some(state) = &mut state {
+            state.handle_changes(&changes);
+        }
+        drop(state);
         self.report_changes(&changes);
         result
     }
@@ -382,12 +386,4 @@ impl fmt::Debug for InMemoryAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InMemoryAdapter").finish_non_exhaustive()
     }
-}
-
-/// Returns the slots of the selected sockets. They are collected first, because joining and leaving change the
-/// selection.
-fn selected(index: &RoomIndex, options: &BroadcastOptions) -> Vec<u32> {
-    let mut slots = Vec::new();
-    index.for_each_selected(options, |slot, _| slots.push(slot));
-    slots
 }

@@ -200,7 +200,15 @@ impl RoomIndex {
         self.rooms.iter().map(|(_, room)| (room.name.clone(), room.members.len())).collect()
     }
 
-    /// Visits every selected socket once, in no particular order.
+    /// Returns the slots of the selected sockets, in no particular order.
+    pub(crate) fn selected(&self, options: &BroadcastOptions) -> Vec<u32> {
+        let mut slots = Vec::new();
+        self.for_each_selected(options, |slot, _| slots.push(slot));
+        slots
+    }
+
+    /// Visits every selected socket once, in no particular order. Hot path: it is compiled for each `visit`. Elsewhere, use
+    /// [`selected`](Self::selected).
     pub(crate) fn for_each_selected(
         &self,
         options: &BroadcastOptions,

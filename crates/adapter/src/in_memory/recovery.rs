@@ -82,14 +82,14 @@ impl InMemoryAdapter {
         if !host.prepare_delivery(&event) {
             return 0;
         }
+        let mut noted = is_logged.then(|| state.next_receivers(assigned));
+        let receivers = self.push_to_selected(&event, options, &mut wakers, |slot| {
+            if let Some((last_sent, position)) = &mut noted {
+                last_sent.set(slot, position);
+            }
+        });
         let mut starts_timer = false;
-        let receivers;
-        if !is_logged {
-            receivers = self.push_to_selected(&event, options, &mut wakers, |_| {});
-        } else {
-            let (last_sent, position) = state.next_receivers(assigned);
-            receivers =
-                self.push_to_selected(&event, options, &mut wakers, |slot| last_sent.set(slot, &position));
+        if is_logged {
             state.push(&event, options.clone(), assigned, host.now());
             starts_timer = needs_timer(&mut state);
         }
