@@ -252,14 +252,17 @@ impl RoomIndex {
 
     /// Finds the slots for the names: slots of stored rooms, and slots of sockets whose id is one of the names.
     fn resolve(&self, names: &[Room]) -> ResolvedRooms {
-        let mut rooms: SmallVec<_> =
-            names.iter().filter_map(|name| self.by_name.get(name.as_str()).copied()).collect();
-        let mut own_id_sockets: SmallVec<_> =
-            names.iter().filter_map(|name| self.slot(&*name.socket_id()?)).collect();
-        for slots in [&mut rooms, &mut own_id_sockets] {
-            slots.sort_unstable();
-            slots.dedup();
+        let (mut rooms, mut own_id_sockets) = (SmallVec::new(), SmallVec::new());
+        for name in names {
+            if let Some(room) = self.by_name.get(name.as_str()) {
+                rooms.push(*room);
+            }
+            if let Some(slot) = name.socket_id().and_then(|id| self.slot(&id)) {
+                own_id_sockets.push(slot);
+            }
         }
+        sort_and_dedup(&mut rooms);
+        sort_and_dedup(&mut own_id_sockets);
         ResolvedRooms { rooms, own_id_sockets }
     }
 
@@ -317,6 +320,11 @@ impl SocketEntry {
             self.rooms.iter().any(|membership| rooms.binary_search(&membership.room).is_ok())
         }
     }
+}
+
+fn sort_and_dedup(slots: &mut SmallVec<[u32; 4]>) {
+    slots.sort_unstable();
+    slots.dedup();
 }
 
 /// Slots of rooms and of sockets. Each list is sorted and has no duplicates.
