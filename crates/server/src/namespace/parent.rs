@@ -348,13 +348,17 @@ impl ParentBroadcast {
     /// Returns the selected sockets that are connected to this server.
     #[must_use]
     pub fn sockets(&self) -> Vec<Socket> {
-        self.children().flat_map(|child| child.sockets()).collect()
+        let mut sockets = Vec::new();
+        self.children().for_each(|child| sockets.append(&mut child.sockets()));
+        sockets
     }
 
     /// Returns the ids of the selected sockets that are connected to this server.
     #[must_use]
     pub fn socket_ids(&self) -> Vec<SocketId> {
-        self.children().flat_map(|child| child.socket_ids()).collect()
+        let mut ids = Vec::new();
+        self.children().for_each(|child| ids.append(&mut child.socket_ids()));
+        ids
     }
 
     /// Makes all selected sockets join a room, or a list of rooms, see [`Broadcast::sockets_join`].
