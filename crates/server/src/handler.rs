@@ -6,7 +6,6 @@ mod side;
 use std::sync::Arc;
 
 use handlers::{ErasedHandler, EventMiddleware, EventTable, HandlerError, ObservedEvent};
-use rustc_hash::FxHashMap;
 use socketio_proto::server::DisconnectReason;
 
 use crate::namespace::ServerSideHandler;
@@ -28,8 +27,8 @@ pub(crate) struct NamespaceHandlers {
     pub(crate) event_middleware: Vec<EventMiddleware<ServerSide>>,
     pub(crate) listeners: Vec<CatchAllListener>,
     pub(crate) outgoing_listeners: Vec<CatchAllListener>,
-    /// The handlers of events that other servers of the cluster send.
-    pub(crate) server_side: FxHashMap<Box<str>, ServerSideHandler>,
+    /// The handlers of events that other servers of the cluster send, in no particular order. They are few.
+    pub(crate) server_side: Vec<(Box<str>, ServerSideHandler)>,
 }
 
 /// A function that sees events, see [`Namespace::on_any`](crate::Namespace::on_any).

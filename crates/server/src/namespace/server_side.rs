@@ -65,8 +65,18 @@ impl Namespace {
             }
         };
         let handler: ServerSideHandler = Arc::new(call);
-        let event = event.into().into_boxed_str();
-        self.update_handlers(|handlers| handlers.server_side.insert(event, handler));
+        self.add_server_side_handler(event.into().into_boxed_str(), handler);
+    }
+
+    /// Not generic, so it is compiled once.
+    fn add_server_side_handler(&self, event: Box<str>, handler: ServerSideHandler) {
+        self.update_handlers(|handlers| {
+            let handlers = &mut handlers.server_side;
+            let index = handlers.iter().position(|(name, _)| *name == event);
+            let former = index.map(|index| handlers.swap_remove(index));
+            handlers.push((event, handler));
+            former
+        });
     }
 
     /// Sends an event to the programs on the *other* servers of the cluster. Clients do not receive it. If it cannot be
@@ -150,7 +160,9 @@ impl Namespace {
         let Some(event) = decode_event(message.text(), attachments) else {
             return log_failure("?", &"the event is not valid");
         };
-        let Some(handler) = self.handlers().server_side.get(event.name()).cloned() else {
+        let handlers = self.handlers();
+        let found = handlers.server_side.iter().find(|(name, _)| **name == *event.name());
+        let Some(handler) = found.map(|(_, handler)| Arc::clone(handler)) else {
             tracing::debug!(event = %Excerpt(event.name()), "ignored an event of another server: it has no handler");
             return;
         };
