@@ -313,12 +313,14 @@ impl Builder {
     /// [`timeout`](Self::timeout), and the client tries again. A parser of your own implements
     /// [`Parser`](crate::parser::Parser); the same type works in a server. If it panics, the client is closed.
     ///
+    /// `MessagePackParser`, for servers that use the npm package `socket.io-msgpack-parser`, needs the feature `msgpack`.
+    ///
     /// ```no_run
     /// use tidewire_client::{Client, MessagePackParser};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// // For servers that use the npm package `socket.io-msgpack-parser`.
+    /// // With the feature `msgpack`.
     /// let socket = Client::builder("http://localhost:3000").parser(MessagePackParser).connect();
     /// # }
     /// ```

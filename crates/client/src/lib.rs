@@ -52,10 +52,12 @@ mod state;
 
 /// Types for writing your own [`Parser`](parser::Parser). They are the same as those of the server.
 pub mod parser {
+    pub use socketio_proto::DecodeError;
+    #[cfg(feature = "msgpack")]
+    pub use socketio_proto::MessagePackError;
     pub use socketio_proto::parser::{
         IncomingPacket, Message, MessageBatch, OutgoingPacket, PacketDecoder, PacketType, Parser,
     };
-    pub use socketio_proto::{DecodeError, MessagePackError};
 }
 
 pub use builder::{Builder, SocketBuilder};
@@ -81,10 +83,10 @@ pub use handlers::{
 pub use http;
 pub use limits::{Limits, Overflow};
 pub use socket::{AckFuture, Emitter, EventStream, Socket, StreamEvent};
+#[cfg(feature = "msgpack")]
+pub use socketio_proto::MessagePackParser;
 pub use socketio_proto::client::DisconnectReason;
-pub use socketio_proto::{
-    Arguments, ArgumentsError, EncodeError, MessagePackParser, Number, Object, RawJson, Value,
-};
+pub use socketio_proto::{Arguments, ArgumentsError, EncodeError, Number, Object, RawJson, Value};
 
 #[cfg(test)]
 mod tests;

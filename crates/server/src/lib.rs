@@ -70,10 +70,12 @@ pub mod adapter {
 
 /// Types for writing your own [`Parser`].
 pub mod parser {
+    pub use socketio_proto::DecodeError;
+    #[cfg(feature = "msgpack")]
+    pub use socketio_proto::MessagePackError;
     pub use socketio_proto::parser::{
         IncomingPacket, Message, MessageBatch, OutgoingPacket, PacketDecoder, PacketType, Parser,
     };
-    pub use socketio_proto::{DecodeError, MessagePackError};
 }
 
 pub use ::adapter::{
@@ -121,9 +123,11 @@ pub use socket::{
     AckError, AckFuture, DataError, DeliveryCounts, EmitError, Emitter, EventStream, JoinFuture, Socket,
     StreamEvent,
 };
+#[cfg(feature = "msgpack")]
+pub use socketio_proto::MessagePackParser;
 pub use socketio_proto::server::DisconnectReason;
 pub use socketio_proto::{
-    Arguments, ArgumentsError, EncodeError, InvalidSocketId, MessagePackParser, Number, Object, Parser, Value,
+    Arguments, ArgumentsError, EncodeError, InvalidSocketId, Number, Object, Parser, Value,
 };
 
 /// The metrics of the process, for the recorder of the crate `metrics`. `docs/metrics.md` in the repository lists them.

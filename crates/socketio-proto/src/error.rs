@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use crate::message_pack::MessagePackError;
 use crate::packet::PacketType;
 use ws_proto::Excerpt;
 
@@ -86,9 +85,10 @@ pub enum DecodeError {
     /// a packet, so only other parsers have this error.
     #[error("a namespace must begin with '/' and contain no comma")]
     InvalidNamespace,
-    /// The message is not a packet of the [`MessagePackParser`](crate::MessagePackParser).
+    /// The message is not a packet of the [`MessagePackParser`](crate::MessagePackParser). With the feature `msgpack`.
+    #[cfg(feature = "msgpack")]
     #[error(transparent)]
-    MessagePack(#[from] MessagePackError),
+    MessagePack(#[from] crate::message_pack::MessagePackError),
     /// The [parser](crate::Parser) of the program has rejected the message.
     #[error("{reason}")]
     Parser {

@@ -9,7 +9,8 @@
 //! time, and returns a [`Packet`] as soon as it is complete. An event without attachments borrows its data from the
 //! text it was read from. Its [`Arguments`] stay raw JSON until the program deserializes them into its own type. The
 //! functions of [`encode`] write a packet in one pass into an [`engineio_proto::MessageEncoder`]. A
-//! [`Parser`] replaces the form that packets have on the wire, for instance by MessagePack.
+//! [`Parser`] replaces the form that packets have on the wire, for instance by MessagePack (`MessagePackParser`, with the
+//! feature `msgpack`).
 //!
 //! This crate does not decide which namespaces exist, which handlers run, or when a client reconnects. It does not read
 //! a clock.
@@ -78,6 +79,7 @@ mod json_string;
 mod json_unescape;
 mod limits;
 mod list_count;
+#[cfg(feature = "msgpack")]
 pub mod message_pack;
 mod number;
 mod packet;
@@ -95,6 +97,7 @@ pub use decoder::Decoder;
 pub use encoded_event::{EncodedEvent, StoredEvent};
 pub use error::{ArgumentsError, DecodeError, EncodeError};
 pub use limits::DecoderLimits;
+#[cfg(feature = "msgpack")]
 pub use message_pack::{MessagePackError, MessagePackParser};
 pub use packet::{Event, Packet, PacketType, RESERVED_EVENTS};
 pub use parser::{PacketDecoder, Parser};

@@ -45,6 +45,7 @@
 //! | `tls` | no | `wss` and `https`, with rustls and its `ring` crypto provider |
 //! | `http2` | no | HTTP/2 for servers, and WebSockets over HTTP/2 |
 //! | `compression` | no | permessage-deflate, and gzip and deflate for the responses to polling requests |
+//! | `msgpack` | no | `MessagePackParser`, for peers that use the npm package `socket.io-msgpack-parser` |
 //! | `cluster` | no | `server::adapter::cluster::ClusterAdapter`, for clusters over a message bus of your own |
 //! | `redis` | no | `cluster`, and `redis`, the adapter of a server in a cluster over Redis or Valkey, and an emitter |
 //! | `postgres` | no | `cluster`, and `postgres`, the adapter of a server in a cluster over PostgreSQL |
@@ -63,12 +64,18 @@ pub use self::client::{Ack, Data, EventName, HandlerError, RawArguments, Reply, 
 /// A Socket.IO client.
 #[cfg(feature = "client")]
 pub mod client {
+    // Has its own line, so that the compiler names the missing feature: it does not look through `*`.
+    #[cfg(feature = "msgpack")]
+    pub use client::MessagePackParser;
     pub use client::*;
 }
 
 /// A Socket.IO server.
 #[cfg(feature = "server")]
 pub mod server {
+    // As in `client`.
+    #[cfg(feature = "msgpack")]
+    pub use server::MessagePackParser;
     pub use server::*;
 }
 

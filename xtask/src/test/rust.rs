@@ -45,7 +45,7 @@ pub(super) fn lints() -> Result<Tally> {
         + Tally::of_check("the packages for crates.io", succeeds(cargo().args(PACKAGE))?))
 }
 
-/// Checks what a single server compiles, with and without TLS. The tests of the crates enable features of their dependencies, so
+/// Checks what a single server compiles, alone and with TLS and MessagePack. The tests of the crates enable features of their dependencies, so
 /// only libraries are checked.
 fn single_server() -> Result<Tally> {
     let packages = ["--package", "tidewire-adapter", "--package", "tidewire-server"];
@@ -53,13 +53,13 @@ fn single_server() -> Result<Tally> {
         let clippy = ["clippy", "--package", "tidewire", "--lib", "--locked"];
         succeeds(cargo().args(clippy).args(packages).args(features).args(["--", "--deny", "warnings"]))
     };
-    let without_tls = clippy(&[])?;
-    let with_tls = clippy(&["--features", "tidewire/tls"])?;
+    let alone = clippy(&[])?;
+    let with_features = clippy(&["--features", "tidewire/msgpack,tidewire/tls"])?;
     let documentation = ["doc", "--lib", "--no-deps", "--locked"];
     let documentation =
         succeeds(cargo().args(documentation).args(packages).env("RUSTDOCFLAGS", "--deny warnings"))?;
-    Ok(Tally::of_check("clippy of a single server", without_tls)
-        + Tally::of_check("clippy of a single server with TLS", with_tls)
+    Ok(Tally::of_check("clippy of a single server", alone)
+        + Tally::of_check("clippy of a single server with TLS and MessagePack", with_features)
         + Tally::of_check("rustdoc of a single server", documentation))
 }
 
@@ -97,9 +97,11 @@ pub(super) fn with_databases(postgres: &Path, redis: &Path) -> Result<Tally> {
 }
 
 /// The arguments for the crates whose features the workspace enables, to build them without these features.
-const WITHOUT_FEATURES: [&str; 22] = [
+const WITHOUT_FEATURES: [&str; 24] = [
     "--package",
     "tidewire-ws-proto",
+    "--package",
+    "tidewire-socketio-proto",
     "--package",
     "tidewire-engineio",
     "--package",

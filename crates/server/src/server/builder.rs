@@ -255,10 +255,12 @@ impl Builder {
     /// All clients must use the same parser, because the protocol does not negotiate it. A client that uses another one
     /// is disconnected for its first invalid packet.
     ///
+    /// `MessagePackParser`, for clients that use the npm package `socket.io-msgpack-parser`, needs the feature `msgpack`.
+    ///
     /// ```
     /// use tidewire_server::{MessagePackParser, Server};
     ///
-    /// // For clients that use the npm package `socket.io-msgpack-parser`.
+    /// // With the feature `msgpack`.
     /// let io = Server::builder().parser(MessagePackParser).build();
     /// ```
     pub fn parser(mut self, parser: impl Parser) -> Self {
