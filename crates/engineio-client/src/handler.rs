@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::task::{Context, Poll};
 
-use engineio_proto::{Handshake, Transport};
+use engineio_proto::Transport;
+use engineio_proto::client::Handshake;
 use ws_proto::Time;
 
 use crate::error::Closed;

@@ -53,8 +53,8 @@ mod transport;
 
 pub use connector::{ConnectError, Connector, Limits};
 pub use driver::Driver;
-pub use engineio_proto::client::SessionError;
-pub use engineio_proto::{CloseReason, EncodedMessage, Handshake, MessageBatch, MessageEncoder, Transport};
+pub use engineio_proto::client::{Handshake, SessionError};
+pub use engineio_proto::{CloseReason, EncodedMessage, MessageBatch, MessageEncoder, Transport};
 pub use error::{CloseError, Closed};
 pub use handler::{EngineHandler, Message};
 pub use http;

@@ -90,6 +90,7 @@
 //! assert_eq!(closed.reason, CloseReason::ForcedClose);
 //! ```
 
+mod handshake;
 mod session;
 mod upgrade;
 
@@ -97,9 +98,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::CloseReason;
-use crate::handshake::{HandshakeError, Transport};
+use crate::handshake::Transport;
 use crate::packet::{Packet, ParseError};
 
+pub use handshake::{Handshake, HandshakeError};
 pub use session::Session;
 
 /// The settings of a client session: its transports, its timeouts, and a limit on the server's data.

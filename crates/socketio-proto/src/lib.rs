@@ -1,7 +1,7 @@
 //! Sans-I/O implementation of the Socket.IO 5 protocol, and of Socket.IO 4 for servers: packets, their JSON codec and other parsers, and the rules of a connection.
 //!
-//! Two state machines implement the rules of a connection: [`server::Connection`] and [`client::Client`]. A driver
-//! passes received messages, the current time and the commands of the program to the machine. The machine returns
+//! Two state machines implement the rules of a connection: [`server::Connection`] and, with the feature `client`,
+//! [`client::Client`]. A driver passes received messages, the current time and the commands of the program to the machine. The machine returns
 //! events, acknowledgements, deadlines and the messages to send. An [`AckTable`] stores the waiters for
 //! acknowledgements. No input from a peer makes this crate panic.
 //!
@@ -69,6 +69,7 @@
 mod ack_table;
 mod argument_shape;
 mod arguments;
+#[cfg(feature = "client")]
 pub mod client;
 mod decoder;
 pub mod encode;

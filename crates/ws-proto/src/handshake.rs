@@ -11,22 +11,24 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
 use sha1_smol::Sha1;
 
+#[cfg(feature = "client")]
 mod client;
 mod error;
 mod extensions;
 mod http2;
 mod origin;
 mod origins;
-mod uri;
 
-pub use client::{ClientHandshake, ClientHandshakeError, HandshakeResponseError, Negotiated};
+#[cfg(feature = "client")]
+pub use client::{
+    ClientHandshake, ClientHandshakeError, HandshakeResponseError, Negotiated, UriError, WebSocketUri,
+};
 pub use error::HandshakeError;
 #[cfg(feature = "deflate")]
 pub(crate) use extensions::ExtensionListItem;
 pub(crate) use extensions::parse_extension_list;
 pub use http2::{is_connect_request, verify_connect_request};
 pub use origins::{AllowedOrigins, InvalidOrigin};
-pub use uri::{UriError, WebSocketUri};
 
 use crate::deflate::{self, DeflateAgreement, DeflateOptions, DeflateParams};
 use crate::limits::MAX_OFFERED_PROTOCOLS;

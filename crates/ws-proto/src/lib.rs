@@ -5,7 +5,7 @@
 //! waiting and with the input split at every byte, and the crate runs on wasm32 as well as on a server.
 //!
 //! A driver first performs the opening handshake: a server with [`verify_upgrade_request`], a client with
-//! [`ClientHandshake`]. It then owns one [`Connection`] for each peer and does this in a loop:
+//! [`ClientHandshake`] (feature `client`). It then owns one [`Connection`] for each peer and does this in a loop:
 //!
 //! 1. Wrap the bytes that were read in an [`Input`], and call [`Connection::decode`] until it returns `Ok(None)`.
 //! 2. Write the control frames that [`Connection::poll_transmit`] returns, before its own messages.
@@ -68,9 +68,12 @@ pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode, Role, encode_frame,
 };
 pub use handshake::{
-    AllowedOrigins, ClientHandshake, ClientHandshakeError, HandshakeError, HandshakeResponseError,
-    InvalidOrigin, Negotiated, UriError, VerifiedRequest, WebSocketUri, accept_key, is_authority,
+    AllowedOrigins, HandshakeError, InvalidOrigin, VerifiedRequest, accept_key, is_authority,
     is_connect_request, is_upgrade_request, verify_connect_request, verify_upgrade_request,
+};
+#[cfg(feature = "client")]
+pub use handshake::{
+    ClientHandshake, ClientHandshakeError, HandshakeResponseError, Negotiated, UriError, WebSocketUri,
 };
 pub use input::Input;
 pub use limits::{Limits, MAX_OFFERED_PROTOCOLS};

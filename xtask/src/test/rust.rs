@@ -41,25 +41,28 @@ pub(super) fn lints() -> Result<Tally> {
     Ok(Tally::of_check("clippy", clippy)
         + Tally::of_check("rustdoc", documentation)
         + Tally::of_check("clippy without features", without_features)
-        + single_server()?
+        + single_side()?
         + Tally::of_check("the packages for crates.io", succeeds(cargo().args(PACKAGE))?))
 }
 
-/// Checks what a single server compiles, alone and with TLS and MessagePack. The tests of the crates enable features of their dependencies, so
-/// only libraries are checked.
-fn single_server() -> Result<Tally> {
-    let packages = ["--package", "tidewire-adapter", "--package", "tidewire-server"];
-    let clippy = |features: &[&str]| {
+/// Checks what a single server compiles, alone and with features that need more of the protocol crates, and what a client
+/// compiles. The tests of the crates enable features of their dependencies, so only libraries are checked.
+fn single_side() -> Result<Tally> {
+    let clippy = |packages: &[&str], arguments: &[&str]| {
         let clippy = ["clippy", "--package", "tidewire", "--lib", "--locked"];
-        succeeds(cargo().args(clippy).args(packages).args(features).args(["--", "--deny", "warnings"]))
+        succeeds(cargo().args(clippy).args(packages).args(arguments).args(["--", "--deny", "warnings"]))
     };
-    let alone = clippy(&[])?;
-    let with_features = clippy(&["--features", "tidewire/msgpack,tidewire/tls"])?;
+    let packages = ["--package", "tidewire-adapter", "--package", "tidewire-server"];
+    let alone = clippy(&packages, &[])?;
+    let features = "tidewire/compression,tidewire/msgpack,tidewire/tls";
+    let with_features = clippy(&packages, &["--features", features])?;
+    let client = clippy(&[], &["--no-default-features", "--features", "client"])?;
     let documentation = ["doc", "--lib", "--no-deps", "--locked"];
     let documentation =
         succeeds(cargo().args(documentation).args(packages).env("RUSTDOCFLAGS", "--deny warnings"))?;
     Ok(Tally::of_check("clippy of a single server", alone)
-        + Tally::of_check("clippy of a single server with TLS and MessagePack", with_features)
+        + Tally::of_check("clippy of a single server with features", with_features)
+        + Tally::of_check("clippy of a client", client)
         + Tally::of_check("rustdoc of a single server", documentation))
 }
 
@@ -97,9 +100,11 @@ pub(super) fn with_databases(postgres: &Path, redis: &Path) -> Result<Tally> {
 }
 
 /// The arguments for the crates whose features the workspace enables, to build them without these features.
-const WITHOUT_FEATURES: [&str; 24] = [
+const WITHOUT_FEATURES: [&str; 26] = [
     "--package",
     "tidewire-ws-proto",
+    "--package",
+    "tidewire-engineio-proto",
     "--package",
     "tidewire-socketio-proto",
     "--package",

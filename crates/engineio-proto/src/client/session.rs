@@ -5,9 +5,9 @@ use std::time::Duration;
 use ws_proto::{PeerDeadline, Time};
 
 use super::upgrade::{Upgrade, UpgradeAction};
-use super::{Action, Closed, ReadyState, Received, SessionError, Settings, Transmit};
+use super::{Action, Closed, Handshake, ReadyState, Received, SessionError, Settings, Transmit};
 use crate::error::CloseReason;
-use crate::handshake::{Handshake, Transport};
+use crate::handshake::Transport;
 use crate::packet::{Packet, ParseError};
 
 /// The state of one session.

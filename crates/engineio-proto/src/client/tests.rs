@@ -1,7 +1,6 @@
 //! Checks that the client behaves like `engine.io-client` 6.6, apart from deliberate improvements.
 
 use super::*;
-use crate::handshake::Handshake;
 use crate::{SessionId, open_packet};
 use ws_proto::Time;
 

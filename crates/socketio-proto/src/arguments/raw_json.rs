@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 use crate::error::{ArgumentsError, EncodeError, reason_without_position};
 use crate::serializer::write_value;
@@ -35,10 +34,6 @@ impl<'a> RawJson<'a> {
         let reason = |error: &dyn std::fmt::Display| EncodeError::Serialize { reason: error.to_string() };
         let json = RawJson(Cow::Owned(String::from_utf8(text).map_err(|error| reason(&error))?));
         if json.is_object() { Ok(json) } else { Err(reason(&"it is not an object")) }
-    }
-
-    pub(crate) fn from_raw(raw: Box<RawValue>) -> RawJson<'static> {
-        RawJson(Cow::Owned(Box::<str>::from(raw).into_string()))
     }
 
     /// Returns the JSON text as received.

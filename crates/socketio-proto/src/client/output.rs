@@ -151,7 +151,9 @@ impl ConnectError {
             data: Option<Box<RawValue>>,
         }
         let (message, data) = match payload.deserialize::<Refusal>() {
-            Ok(Refusal { message, data }) => (message, data.map(RawJson::from_raw)),
+            Ok(Refusal { message, data }) => {
+                (message, data.map(|raw| RawJson::new(Box::<str>::from(raw).into_string())))
+            }
             Err(_) => match payload.deserialize::<String>() {
                 Ok(message) => (message, None),
                 // No server sends this, but the payload is kept as data.

@@ -1,6 +1,9 @@
 //! What replaces permessage-deflate in a build without the feature `deflate`. The types have no values, so nothing is
 //! offered, accepted or compressed, and the compiler removes what would be.
 
+#[cfg(feature = "client")]
+mod client;
+
 use std::convert::Infallible;
 
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
@@ -14,17 +17,6 @@ use crate::handshake::{HandshakeError, parse_extension_list};
 pub struct DeflateOptions(Infallible);
 
 impl DeflateOptions {
-    pub(crate) fn offer_header(&self) -> HeaderValue {
-        match self.0 {}
-    }
-
-    pub(crate) fn accept_response(
-        &self,
-        _headers: &HeaderMap,
-    ) -> Result<Option<DeflateAgreement>, HandshakeError> {
-        match self.0 {}
-    }
-
     pub(crate) fn negotiate(&self, _offers: &[DeflateParams]) -> Option<DeflateAgreement> {
         match self.0 {}
     }

@@ -1,5 +1,7 @@
 //! The opening handshake of a client (RFC 6455 §4.1), based on the types of the `http` crate.
 
+mod uri;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
@@ -8,12 +10,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 
-use super::uri::WebSocketUri;
 use super::{
     SingleHeader, accept_key, is_authority, is_token_byte, lists_token, parse_extension_list, single_header,
 };
 use crate::deflate::{DeflateAgreement, DeflateOptions};
 use crate::limits::MAX_OFFERED_PROTOCOLS;
+
+pub use uri::{UriError, WebSocketUri};
 
 /// An opening handshake of a client: creates the request, and then checks the response against it.
 ///

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Uri};
 
-use super::is_authority;
+use crate::handshake::is_authority;
 
 /// A parsed WebSocket URI: the host and port to connect to, whether to encrypt, and the resource to request.
 ///
