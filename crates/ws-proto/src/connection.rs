@@ -265,12 +265,12 @@ impl Connection {
     /// Ends the connection because this endpoint cannot go on, for instance because it has too little memory. Queues a
     /// Close, frees the part of a message that has arrived, and discards further input. Unlike [`close`](Self::close),
     /// this does not wait for the peer's Close, as after an error of the peer (§7.1.7).
-    pub fn abort(&mut self, frame: CloseFrame, now: Time) {
+    pub fn abort(&mut self, frame: Option<CloseFrame>, now: Time) {
         self.end_receiving(RecvState::Failed);
         if let Some(control) = &mut self.control {
             control.clear_ping_pong();
         }
-        self.queue_close(Some(frame), now);
+        self.queue_close(frame, now);
     }
 
     /// Queues a Ping. It replaces an earlier Ping that [`poll_transmit`](Self::poll_transmit) has not returned yet.
@@ -315,7 +315,7 @@ impl Connection {
 
     /// Fails the connection after an error of the peer (§7.1.7), and queues a Close with the reason.
     fn fail(&mut self, code: CloseCode, now: Time) {
-        self.abort(code.into(), now);
+        self.abort(Some(code.into()), now);
     }
 
     /// Ends both directions.

@@ -190,7 +190,7 @@ impl WebSocket {
             compressed.clear();
         }
         let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, MEMORY_BUDGET_EXCEEDED);
-        self.stream.abort(frame, now)
+        self.stream.abort(Some(frame), now)
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
@@ -303,9 +303,14 @@ impl WebSocket {
     }
 
     /// Closes a connection that no session needs, in a task of its own.
+    ///
+    /// Such a connection counts neither for an address nor in the memory budget. So it holds no message, and ends within about
+    /// a second: the client need not respond to the Close frame. A client that does not read gets none.
     pub(crate) fn close_in_background(self, now: Time) {
         let Self { mut stream, .. } = self;
-        stream.close(None, now);
+        if !stream.abort(None, now) {
+            return;
+        }
         let mut deadline = DeadlineTimer::new();
         tokio::spawn(poll_fn(move |cx: &mut Context<'_>| {
             loop {

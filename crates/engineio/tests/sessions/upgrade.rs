@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidewire_engineio::{CloseReason, Options, Transport};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use ws_proto::{Event, Opcode};
 
 use crate::support::{Seen, Server, frame, frames, settings, soon, text, until, websocket_request};
@@ -242,6 +242,37 @@ async fn a_second_candidate_is_closed_and_the_first_one_moves() {
     client.candidate(&frames(["2probe", "5"])).await.expect_close(None).await;
     first.write(&frames(["5", "4first"])).await;
     opened.expect([text("first")]).await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_is_closed_ends_although_its_client_does_not_respond() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, _opened) = server.open_polling().await;
+    let mut first = client.candidate(&frames(["2probe"])).await;
+    first.expect("3probe").await;
+    let mut second = client.candidate(b"").await;
+    assert_eq!(second.recv().await, Some(Event::Close(None)));
+    assert_eq!(second.recv().await, None, "it counts nowhere, so it does not stay open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_does_not_read_ends_at_once_with_its_session() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, mut opened) = server.open_polling().await;
+    let (mut stream, end) = tokio::io::duplex(1_024);
+    server.serve(end);
+    let query = client.query().replace("transport=polling", "transport=websocket");
+    stream.write_all(websocket_request(&query).as_bytes()).await.unwrap();
+    // In separate writes, so that each probe gets a pong. They are more than the stream takes.
+    for _ in 0..1_000 {
+        stream.write_all(&frames(["2probe"])).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let begun = tokio::time::Instant::now();
+    client.post_ok("1").await;
+    opened.expect_end(CloseReason::TransportClose).await;
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "what it has sent stayed in memory");
 }
 
 #[tokio::test]

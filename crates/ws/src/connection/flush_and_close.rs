@@ -144,7 +144,7 @@ impl State {
     #[cold]
     fn end_over_budget(&mut self) {
         let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, MEMORY_BUDGET_EXCEEDED);
-        if !self.stream.abort(frame, net::now()) {
+        if !self.stream.abort(Some(frame), net::now()) {
             // The peer does not read, so it gets no Close frame.
             self.write_error = Some(io::ErrorKind::OutOfMemory);
             self.stream.queue_mut().clear();

@@ -32,12 +32,13 @@ pub(super) enum CloseState {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
-    /// Ends the connection with this Close frame, because it holds too much memory. Frees what has been received, and
-    /// discards what the peer still sends. Drive the close with [`poll_close`](Self::poll_close).
+    /// Ends the connection with this Close frame, because it holds too much memory, or because nobody needs it. Frees what has
+    /// been received, and discards what the peer still sends, without waiting for its Close frame. Drive the close with
+    /// [`poll_close`](Self::poll_close).
     ///
     /// Returns `false` if the peer does not read what is queued. It would not read the Close frame either, and the queue
     /// may be what takes the memory, so the caller must then drop the stream.
-    pub fn abort(&mut self, frame: CloseFrame, now: Time) -> bool {
+    pub fn abort(&mut self, frame: Option<CloseFrame>, now: Time) -> bool {
         self.machine.abort(frame, now);
         self.buffered_input = Vec::new();
         self.buffered_input_start = 0;
