@@ -22,6 +22,8 @@ use crate::json_string::write_json_string;
 use crate::number::write_integer;
 use crate::packet::{Packet, PacketType, reserved_event};
 use crate::parser::IncomingPacket;
+use crate::placeholder::PlaceholderValidator;
+use crate::scan::scan_value_prefix;
 use crate::serializer::write_value;
 
 /// Encodes an event. With `ack`, the event requests an acknowledgement with this id.
@@ -318,14 +320,27 @@ fn write_arguments<T: Serialize + ?Sized>(
 /// beside binary values could otherwise send one that looks like a placeholder.
 #[cold]
 fn check_placeholders(text: &[u8], attachments: usize) -> Result<(), EncodeError> {
-    let count = memchr::memmem::find_iter(text, br#""_placeholder":true"#).count();
-    if count == attachments { Ok(()) } else { Err(EncodeError::PlaceholderLike) }
+    let count = |pattern: &[u8]| memchr::memmem::find_iter(text, pattern).count();
+    let is_valid = count(br#""_placeholder":true"#) == attachments
+        // Raw JSON of a client may have spaces between the key and its value, or escapes in the key.
+        && (count(br#""_placeholder""#) == attachments && !text.contains(&b'\\')
+            || has_only_placeholders_of(text, attachments));
+    if is_valid { Ok(()) } else { Err(EncodeError::PlaceholderLike) }
+}
+
+/// Returns whether the text has one placeholder for each of the attachments, and no other one.
+fn has_only_placeholders_of(text: &[u8], attachments: usize) -> bool {
+    let mut placeholders = PlaceholderValidator::new(attachments);
+    let scanned =
+        std::str::from_utf8(text).is_ok_and(|text| scan_value_prefix(text, &mut placeholders).is_ok());
+    scanned && placeholders.all_valid()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
+    use serde_json::value::RawValue;
     use serde_json::{Value, json};
 
     use super::*;
@@ -343,6 +358,32 @@ mod tests {
         }
         for accepted in [json!({"_placeholder": false}), json!("\"_placeholder\":true")] {
             assert!(event(&mut encoder, "/", None, "e", &(accepted, &bytes)).is_ok());
+        }
+    }
+
+    #[test]
+    fn raw_json_that_looks_like_a_placeholder_is_refused_beside_binary_values_however_it_is_written() {
+        let bytes = Bytes::from_static(b"x");
+        let mut encoder = MessageEncoder::new();
+        let mut relay = |json: &str| {
+            let raw: Box<RawValue> = serde_json::from_str(json).unwrap();
+            event(&mut encoder, "/", None, "e", &(raw, &bytes)).map(|_| ())
+        };
+        for forged in [
+            r#"{"_placeholder":true,"num":0}"#,
+            r#"{"_placeholder" :true,"num":0}"#,
+            r#"{"_placeholder": true,"num":7}"#,
+            r#"[{"a":{"\u005fplaceholder":true,"num":0}}]"#,
+            "{\"_placeholder\":false,\"_placeholder\"\n:\ttrue}",
+        ] {
+            assert_eq!(relay(forged), Err(EncodeError::PlaceholderLike), "{forged}");
+        }
+        for text in [
+            r#""_placeholder""#,
+            r#"{"_placeholder" : false,"num":0}"#,
+            r#"{"a":"line\nline \"_placeholder\":true"}"#,
+        ] {
+            assert_eq!(relay(text), Ok(()), "{text}");
         }
     }
 
