@@ -145,10 +145,11 @@ impl InMemoryAdapter {
         });
     }
 
-    /// Removes a socket and takes it out of all its rooms. Its session ends.
+    /// Removes a socket and takes it out of all its rooms. Its session ends. A socket that is
+    /// [connected](LocalSocket::is_connected) stays: it has the id of the one that leaves.
     pub fn del_all(&self, id: &SocketId) {
         let former = match self.recovery.get() {
-            None => self.update(|index| index.remove(id)),
+            None => self.update(|index| if index.is_connected(id) { None } else { index.remove(id) }),
             Some(recovery) => self.remove_in_order(recovery, id),
         };
         drop(former);
@@ -324,7 +325,7 @@ impl InMemoryAdapter {
     }
 
     // A panic cannot leave the index inconsistent, so a poisoned lock is safe to use. While the write lock is held, the
-    // only foreign code that runs is `LocalSocket::id` and `LocalSocket::limits`, and both are called before the index
+    // only foreign code that runs is `LocalSocket::id`, `is_connected` and `limits`, and all are called before the index
     // changes.
     fn read(&self) -> RwLockReadGuard<'_, RoomIndex> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)

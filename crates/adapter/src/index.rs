@@ -118,6 +118,11 @@ impl RoomIndex {
         self.by_id.get(id).copied()
     }
 
+    /// Returns whether there is a socket with this id that is connected.
+    pub(crate) fn is_connected(&self, id: &SocketId) -> bool {
+        self.slot(id).and_then(|slot| self.socket(slot)).is_some_and(|socket| socket.is_connected())
+    }
+
     pub(crate) fn socket(&self, slot: u32) -> Option<&Arc<dyn LocalSocket>> {
         Some(&self.sockets.get(slot)?.socket)
     }

@@ -20,6 +20,13 @@ pub trait LocalSocket: Any + Send + Sync {
     /// Returns the id of the socket. It never changes.
     fn id(&self) -> &SocketId;
 
+    /// Returns whether the socket is connected. [`InMemoryAdapter::del_all`](crate::InMemoryAdapter::del_all) keeps such a
+    /// socket: then a former socket with the same id leaves late. A socket that leaves is disconnected first. The adapter holds
+    /// its locks during this call. Default: `false`, which is right if no two sockets have the same id.
+    fn is_connected(&self) -> bool {
+        false
+    }
+
     /// Queues an event for the socket.
     ///
     /// If the connection must be woken, this returns its waker and does not call it, because the adapter holds its

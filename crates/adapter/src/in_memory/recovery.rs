@@ -109,6 +109,9 @@ impl InMemoryAdapter {
     ) -> Option<Arc<dyn LocalSocket>> {
         let (former, changes) = {
             let mut state = recovery.state();
+            if self.read().is_connected(id) {
+                return None;
+            }
             state.end(id);
             let ((former, slots), changes) = self.change(|index| (index.remove(id), index.slots()));
             state.handle_removal(slots);

@@ -275,6 +275,10 @@ impl LocalSocket for Socket {
         &self.0.id
     }
 
+    fn is_connected(&self) -> bool {
+        Socket::is_connected(self)
+    }
+
     fn deliver(&self, event: &EncodedEvent, policy: &DeliveryPolicy) -> Option<Waker> {
         // While `on_disconnecting` runs, the adapter still has the socket.
         if !self.is_connected() && !self.0.awaits_events.load(Ordering::Acquire) {

@@ -1,12 +1,16 @@
 //! Clients of Socket.IO 4 and Engine.IO 3, see also `socketio-4.test.js`.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use adapter::cluster::LocalDelivery;
 use serde_json::Value;
 use tidewire_server::{Auth, ConnectError, Data, DisconnectReason, Limits, Server, Socket, State};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
+use crate::cluster::Cluster;
 use crate::support::{Client, Gate, Joined, Log, Stream, program, serve, soon};
 
 /// Opens a session of Engine.IO 3.
@@ -136,4 +140,55 @@ async fn a_socket_of_the_past_does_not_change_the_rooms_of_the_next_socket_with_
     client.send(r#"42["echo",1]"#).await;
     assert_eq!(reply(&mut client).await, r#"42["echo",1]"#);
     assert!(present.is_connected());
+}
+
+#[tokio::test]
+async fn a_socket_that_leaves_late_in_a_cluster_does_not_take_the_next_socket_with_its_id_along() {
+    let mut cluster =
+        Cluster::start_with(LocalDelivery::InLogOrder, |builder| builder.allow_eio3(true)).await;
+    let io = cluster.servers[0].clone();
+    let mut client = open(cluster.addresses[0], "").await;
+    assert_eq!(reply(&mut client).await, "40");
+    let past = cluster.programs[0].joined().await;
+    // The message bus returns this event later, and the former socket stays in its rooms until then.
+    io.emit("first", ());
+    client.send_all(["41", "40"]).await;
+    assert_eq!(reply(&mut client).await, "40");
+    let present = cluster.programs[0].joined().await;
+    assert_eq!(past.id(), present.id());
+    present.join("room").await.expect("a room");
+    cluster.bus.settle();
+    assert_eq!(io.in_("room").socket_ids(), [present.id()]);
+    io.disconnect_sockets(false);
+    cluster.bus.settle();
+    assert!(!present.is_connected());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_comes_back_while_another_thread_disconnects_it_can_be_disconnected_again() {
+    let (builder, mut program) = program();
+    let io = builder.allow_eio3(true).build();
+    io.on_connection(async |socket: Socket, joined: State<Joined>| {
+        let _ = joined.0.0.send(socket);
+    });
+    let (entered, mut disconnecting) = mpsc::unbounded_channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    io.on_disconnecting(move |_, _| {
+        let _ = entered.send(());
+        let _ = released.lock().expect("no panic").recv();
+    });
+    let mut client = open(serve(&io).await, "").await;
+    assert_eq!(reply(&mut client).await, "40");
+    let past = program.joined().await;
+    let disconnects = std::thread::spawn(move || past.disconnect());
+    soon(disconnecting.recv()).await.expect("the hook is called");
+    client.send("40").await;
+    assert_eq!(reply(&mut client).await, "40");
+    let present = program.joined().await;
+    drop(release);
+    disconnects.join().expect("no panic");
+    assert_eq!(io.sockets().len(), 1);
+    io.disconnect_sockets(true);
+    assert!(!present.is_connected());
 }
