@@ -152,7 +152,8 @@ impl Echo {
         let mut before = self.answered();
         let missing =
             |echo: &Self| echo.flights.iter().map(|flight| flight.waiting.len() as u64).sum::<u64>();
-        while (missing(self) > 0) && last_progress.elapsed() < RESPONSE_TIMEOUT && fleet.gone() < fleet.len() {
+        while (missing(self) > 0) && last_progress.elapsed() < RESPONSE_TIMEOUT && fleet.gone() < fleet.len()
+        {
             fleet.turn(Some(TICK), self)?;
             if self.answered() > before {
                 before = self.answered();

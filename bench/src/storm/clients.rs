@@ -91,7 +91,10 @@ impl Clients {
         let tick = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         while self.served.waits.len() < self.members.len() {
             let served = self.served.waits.len();
-            ensure!(self.started.elapsed() < RESPONSE_TIMEOUT, "only {served} clients were served in {RESPONSE_TIMEOUT:?}");
+            ensure!(
+                self.started.elapsed() < RESPONSE_TIMEOUT,
+                "only {served} clients were served in {RESPONSE_TIMEOUT:?}"
+            );
             let ready = match epoll::wait(&self.epoll, &mut events, Some(&tick)) {
                 Ok(ready) => ready,
                 Err(Errno::INTR) => 0,
