@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use socketio_proto::{EncodedEvent, SocketId};
 use ws_proto::Time;
 
-use super::{InMemoryAdapter, Wakers};
+use super::{InMemoryAdapter, Wakers, note_nothing};
 use crate::host::Host;
 use crate::local_socket::LocalSocket;
 use crate::options::BroadcastOptions;
@@ -82,14 +82,14 @@ impl InMemoryAdapter {
         if !host.prepare_delivery(&event) {
             return 0;
         }
-        let mut noted = is_logged.then(|| state.next_receivers(assigned));
-        let receivers = self.push_to_selected(&event, options, &mut wakers, |slot| {
-            if let Some((last_sent, position)) = &mut noted {
-                last_sent.set(slot, position);
-            }
-        });
         let mut starts_timer = false;
-        if is_logged {
+        let receivers;
+        if !is_logged {
+            receivers = self.push_to_selected(&event, options, &mut wakers, note_nothing);
+        } else {
+            let (last_sent, position) = state.next_receivers(assigned);
+            receivers =
+                self.push_to_selected(&event, options, &mut wakers, |slot| last_sent.set(slot, &position));
             state.push(&event, options.clone(), assigned, host.now());
             starts_timer = needs_timer(&mut state);
         }
