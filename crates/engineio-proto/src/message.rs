@@ -109,12 +109,20 @@ impl MessageEncoder {
     #[inline]
     pub fn prepend(&mut self, bytes: &[u8]) {
         if bytes.len() + MAX_FRAMING_HEADER_LEN + 1 > self.packet_start {
-            self.text.splice(self.packet_start..self.packet_start, bytes.iter().copied());
-            self.body_start += bytes.len();
+            self.make_room(bytes.len());
         } else {
             self.packet_start -= bytes.len();
-            self.text[self.packet_start..self.packet_start + bytes.len()].copy_from_slice(bytes);
         }
+        self.text[self.packet_start..self.packet_start + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Moves the text, so that `len` bytes fit in front of it.
+    #[cold]
+    fn make_room(&mut self, len: usize) {
+        let end = self.text.len();
+        self.text.resize(end + len, 0);
+        self.text.copy_within(self.packet_start..end, self.packet_start + len);
+        self.body_start += len;
     }
 
     /// Completes the message.
