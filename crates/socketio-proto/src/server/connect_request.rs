@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
 use super::{Connection, Protocol, Socket, SocketEntry, SocketState};
 use crate::arguments::RawJson;
+use crate::json_unescape::unescape;
+use crate::scan::{ScanObserver, scan_value_prefix};
 use crate::server::socket_entry::Slot;
 
 /// A client's request to connect to a namespace. To process it, the driver [inserts](Self::insert) a socket. To reject
@@ -84,8 +83,10 @@ impl RecoveryRequest {
     /// want to recover a session, or if its private id or offset has more than 128 bytes: no server has sent it then.
     #[must_use]
     pub fn from_auth(auth: &RawJson<'_>) -> Option<Self> {
-        let RecoveryFields { pid, offset } = auth.deserialize().ok()?;
-        let (pid, offset) = (pid.text()?, offset.text());
+        let mut members = RecoveryMembers::default();
+        scan_value_prefix(auth.as_str(), &mut members).ok()?;
+        let RecoveryMembers { pid, offset, .. } = members;
+        let pid = pid?;
         let is_short = |text: &String| text.len() <= Self::MAX_LEN;
         (is_short(&pid) && offset.iter().all(is_short)).then_some(Self { pid, offset })
     }
@@ -97,33 +98,61 @@ impl fmt::Debug for RecoveryRequest {
     }
 }
 
-/// The fields for recovery. A field that is not a string is ignored.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RecoveryFields {
-    pid: StringOrIgnored,
-    offset: StringOrIgnored,
+/// Finds the members `pid` and `offset` of an auth payload. A member that is not a string is ignored. If there are several
+/// of one name, the last one counts, as in `JSON.parse`.
+#[derive(Default)]
+struct RecoveryMembers {
+    pid: Option<String>,
+    offset: Option<String>,
+    /// The number of open lists and objects.
+    depth: usize,
+    /// The member of the payload whose value comes next.
+    member: Member,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum StringOrIgnored {
-    Text(String),
-    Other(IgnoredAny),
+#[derive(Clone, Copy, Default)]
+enum Member {
+    Pid,
+    Offset,
+    #[default]
+    Other,
 }
 
-impl Default for StringOrIgnored {
-    fn default() -> Self {
-        Self::Other(IgnoredAny)
+impl RecoveryMembers {
+    fn handle_member_value(&mut self, value: Option<String>) {
+        match std::mem::take(&mut self.member) {
+            Member::Pid => self.pid = value,
+            Member::Offset => self.offset = value,
+            Member::Other => {}
+        }
     }
 }
 
-impl StringOrIgnored {
-    fn text(self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Other(_) => None,
+impl ScanObserver for RecoveryMembers {
+    fn open(&mut self, _is_object: bool) {
+        self.handle_member_value(None);
+        self.depth += 1;
+    }
+
+    fn key(&mut self, raw: &str) {
+        if self.depth == 1 {
+            self.member = match &*unescape(raw) {
+                "pid" => Member::Pid,
+                "offset" => Member::Offset,
+                _ => Member::Other,
+            };
         }
+    }
+
+    fn scalar(&mut self, raw: &str) {
+        // Only members that are looked for are copied.
+        if !matches!(self.member, Member::Other) {
+            self.handle_member_value(raw.starts_with('"').then(|| unescape(raw)));
+        }
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
     }
 }
 
@@ -140,7 +169,10 @@ mod tests {
         assert_eq!(request(r#"{"pid":"id"}"#), expected(None));
         assert_eq!(request(r#"{"pid":"id","offset":"at"}"#), expected(Some("at")));
         assert_eq!(request(r#"{"pid":"id","offset":7}"#), expected(None));
-        for auth in [r#"{"offset":"at"}"#, r#"{"pid":7}"#, "{}"] {
+        assert_eq!(request(r#"{"a":{"pid":"no"},"p\u0069d":"i\u0064","b":["offset"]}"#), expected(None));
+        assert_eq!(request(r#"{"pid":[],"pid":"id","offset":"at","offset":{"pid":"no"}}"#), expected(None));
+        for auth in [r#"{"offset":"at"}"#, r#"{"pid":7}"#, r#"{"pid":["id"]}"#, r#"{"a":{"pid":"id"}}"#, "{}"]
+        {
             assert_eq!(request(auth), None, "{auth}");
         }
         let (longest, too_long) = ("a".repeat(128), "a".repeat(129));
