@@ -320,10 +320,17 @@ fn write_arguments<T: Serialize + ?Sized>(
 /// beside binary values could otherwise send one that looks like a placeholder.
 #[cold]
 fn check_placeholders(text: &[u8], attachments: usize) -> Result<(), EncodeError> {
-    let count = |pattern: &[u8]| memchr::memmem::find_iter(text, pattern).count();
-    let is_valid = count(br#""_placeholder":true"#) == attachments
+    let (mut keys, mut placeholders, mut rest) = (0, 0, text);
+    while let Some(at) = memchr::memchr(b'_', rest) {
+        if rest[..at].ends_with(b"\"") {
+            keys += usize::from(rest[at..].starts_with(br#"_placeholder""#));
+            placeholders += usize::from(rest[at..].starts_with(br#"_placeholder":true"#));
+        }
+        rest = &rest[at + 1..];
+    }
+    let is_valid = placeholders == attachments
         // Raw JSON of a client may have spaces between the key and its value, or escapes in the key.
-        && (count(br#""_placeholder""#) == attachments && !text.contains(&b'\\')
+        && (keys == attachments && !text.contains(&b'\\')
             || has_only_placeholders_of(text, attachments));
     if is_valid { Ok(()) } else { Err(EncodeError::PlaceholderLike) }
 }

@@ -52,7 +52,7 @@ fn parse_attachment_count<'a>(
         return Err(DecodeError::InvalidAttachmentCount);
     }
     // A number that does not fit is above every limit.
-    let count = digits.parse().unwrap_or(usize::MAX);
+    let count = digits.parse().unwrap_or(u64::MAX).try_into().unwrap_or(usize::MAX);
     if count > limits.max_attachments {
         return Err(DecodeError::TooManyAttachments { max: limits.max_attachments });
     }

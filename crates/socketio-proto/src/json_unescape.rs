@@ -62,10 +62,10 @@ impl Escape {
 }
 
 /// Returns the code unit of the escape `\uXXXX` at the beginning of a text.
-fn unicode_escape(text: &str) -> Option<u16> {
+fn unicode_escape(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     // `from_str_radix` accepts a sign.
-    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u64::from_str_radix(digits, 16).ok())?
 }
 
 #[cfg(test)]

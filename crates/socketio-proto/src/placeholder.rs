@@ -43,7 +43,8 @@ impl PlaceholderValidator {
                 if std::mem::take(&mut candidate.has_num) {
                     self.nums.pop();
                 }
-                if let Some(index) = raw.parse().ok().filter(|index| (*index as usize) < self.attachments) {
+                let index = raw.parse::<u64>().ok().and_then(|index| u32::try_from(index).ok());
+                if let Some(index) = index.filter(|index| (*index as usize) < self.attachments) {
                     self.nums.push(index);
                     candidate.has_num = true;
                 }

@@ -72,7 +72,10 @@ impl Number {
         if let Ok(value) = text.parse::<u64>() {
             return Self(Repr::Unsigned(value));
         }
-        if let Ok(value @ ..=-1) = text.parse::<i64>() {
+        // `-0` is a float.
+        if let Some(Ok(magnitude @ 1..)) = text.strip_prefix('-').map(str::parse::<u64>)
+            && let Some(value) = 0_i64.checked_sub_unsigned(magnitude)
+        {
             return Self(Repr::Signed(value));
         }
         match text.parse::<f64>() {
