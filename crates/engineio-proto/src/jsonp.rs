@@ -100,7 +100,7 @@ pub fn decode_form(body: &[u8], limit: usize) -> Result<String, FormError> {
 /// Replaces a `\n` by a line feed, and removes a backslash if there are several in front of the `n`.
 fn unescape_line_feeds(text: &str) -> String {
     let mut unescaped = String::with_capacity(text.len());
-    for part in text.split_inclusive("\\n") {
+    for part in text.split_inclusive('n') {
         match part.strip_suffix("\\n") {
             Some(before) if before.ends_with('\\') => {
                 unescaped.push_str(before);

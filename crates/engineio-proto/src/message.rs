@@ -167,8 +167,8 @@ impl AttachmentEncoder {
     }
 
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.data[start..*end])
+        let mut start = 0;
+        self.ends.iter().map(move |&end| &self.data[std::mem::replace(&mut start, end)..end])
     }
 }
 
