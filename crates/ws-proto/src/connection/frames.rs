@@ -210,7 +210,8 @@ impl Frame {
         self.remaining -= payload.len();
         let key = self.masking_key;
         if let Some(key) = &mut self.masking_key {
-            key.rotate_left(payload.len() % 4);
+            // One rotation of a word, where `rotate_left` of a slice is an algorithm for any length.
+            *key = u32::from_be_bytes(*key).rotate_left(payload.len() as u32 % 4 * 8).to_be_bytes();
         }
         (payload, key)
     }
