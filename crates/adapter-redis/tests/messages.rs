@@ -9,7 +9,7 @@ use adapter::{BroadcastOptions, LocalSocket};
 use tidewire_adapter_redis::{DecodeLimits, RedisAdapter, RedisAdapterBuilder, SubscriptionMode};
 use tokio::runtime::Runtime;
 
-use crate::support::{Clock, RedisServer, Server, runtime, settle, wait_until};
+use crate::support::{Clock, RedisServer, Server, namespace, runtime, settle, wait_until};
 
 /// Starts a server with a socket.
 fn start(runtime: &Runtime, builder: RedisAdapterBuilder, number: u8) -> (Server, Arc<Probe>) {
@@ -212,4 +212,39 @@ fn two_clusters_with_different_keys_share_one_redis() {
     wait_until("the number of servers", || one.adapter.server_count() == Some(2));
     drop(three);
     wait_until("the number of servers", || one.adapter.server_count() == Some(1));
+}
+
+#[test]
+fn a_namespace_with_characters_of_patterns_gets_no_messages_of_other_namespaces() {
+    let (redis, runtime) = (RedisServer::start(), runtime());
+    let builder = || RedisAdapter::builder(redis.url());
+    let ((one, probe), (two, _)) = (start(&runtime, builder(), 1), start(&runtime, builder(), 2));
+    let clock = Clock::start();
+    let (_guard, mut others) = (runtime.enter(), Vec::new());
+    for name in ["/*", "/**", "/?", "/[a-z]", "/\\*", "/a]", "/[^b]*"] {
+        let (receiver, sender) =
+            (namespace(&one.redis, name, clock, 0), namespace(&two.redis, name, clock, 0));
+        let socket = Probe::new(id(3));
+        receiver.0.insert(Arc::clone(&socket) as Arc<dyn LocalSocket>);
+        others.push((name, receiver, sender, socket));
+    }
+    let (a_receiver, a_sender) =
+        (namespace(&one.redis, "/a", clock, 0), namespace(&two.redis, "/a", clock, 0));
+    settle(&runtime, &[&one, &two]);
+    let before = one.redis.stats();
+    for _ in 0..100 {
+        a_sender.0.broadcast(&event("hello"), &all());
+    }
+    settle(&runtime, &[&one, &two]);
+    let after = one.redis.stats();
+    assert!(after.received - before.received < 200, "{} messages", after.received - before.received);
+    assert_eq!(after.invalid, before.invalid);
+    for (name, _, sender, socket) in &others {
+        sender.0.broadcast(&event("own"), &all());
+        sender.0.broadcast(&event("room"), &all().to(&*id(3)));
+        settle(&runtime, &[&one, &two]);
+        assert_eq!(socket.texts(), ["own", "room"], "{name}");
+    }
+    assert_eq!(probe.texts(), [""; 0]);
+    drop(a_receiver);
 }

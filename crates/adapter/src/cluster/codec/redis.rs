@@ -127,11 +127,20 @@ impl RedisCodec {
         self
     }
 
-    /// Returns the pattern of the channels of broadcasts, for `PSUBSCRIBE`. As in Node, the characters `*?[]\` of a namespace
-    /// are a part of the pattern, so it may match channels of other namespaces.
+    /// Returns the pattern of the channels of broadcasts, for `PSUBSCRIBE`. The characters `*?[]\` of a namespace are escaped.
+    /// In Node, they are a part of the pattern: clients that may choose the names of namespaces can then make each server get
+    /// the messages of other namespaces, as often as they have such names.
     #[must_use]
     pub fn pattern(&self) -> String {
-        format!("{}*", self.broadcast_channel)
+        let mut pattern = String::with_capacity(self.broadcast_channel.len() + 1);
+        for character in self.broadcast_channel.chars() {
+            if matches!(character, '*' | '?' | '[' | ']' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        pattern.push('*');
+        pattern
     }
 
     /// Returns the other channels, for `SUBSCRIBE`: requests, replies, and replies to this server only. Subscribe to each
