@@ -115,7 +115,9 @@ impl Bus for NamespaceBus {
             return Ready::now();
         }
         let mut subscriptions = rooms.iter().filter_map(|room| self.namespace.codec.room_subscription(room));
-        if subscriptions.all(|subscription| self.shared().routes.is_confirmed(&subscription.name)) {
+        if subscriptions
+            .all(|subscription| self.shared().routes.is_confirmed(&subscription.name, &self.namespace))
+        {
             return Ready::now();
         }
         let (commands, limit) = (self.owner.commands.clone(), self.shared().settings.response_timeout);

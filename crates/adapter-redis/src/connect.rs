@@ -185,7 +185,7 @@ fn handle_push(shared: &Shared, lost: &Notify, push: &PushInfo) {
         (PushKind::Disconnection, _) => lost.notify_one(),
         // Redis has moved the channel to another node, if this is not the confirmation that the server has waited for.
         (PushKind::SUnsubscribe, [Value::BulkString(channel), ..]) => {
-            let is_wanted = std::str::from_utf8(channel).is_ok_and(|name| shared.routes.get(name).is_some());
+            let is_wanted = std::str::from_utf8(channel).is_ok_and(|name| shared.routes.contains(name));
             if is_wanted {
                 lost.notify_one();
             }

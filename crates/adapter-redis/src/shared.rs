@@ -1,7 +1,7 @@
 //! What the threads of a server share with the driver's task.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use adapter::cluster::codec::Publication;
 use adapter::cluster::{BusCounters, BusStats, Message, OutgoingQueue, Recipient, RequestId};
@@ -114,73 +114,148 @@ impl Shared {
             return;
         };
         // The namespace may have been closed since Redis sent the message.
-        let Some(namespace) = self.routes.namespace(name) else { return };
-        if let Err(error) = namespace.handle_push(channel, payload, &self.settings.decode_limits) {
-            self.counters.count_invalid();
-            let channel = Excerpt(channel);
-            tracing::debug!(%channel, %error, "a message of the cluster is not valid");
+        let Some((namespace, others)) = self.routes.namespaces(name) else { return };
+        for namespace in std::iter::once(namespace).chain(others) {
+            if let Err(error) = namespace.handle_push(channel, payload, &self.settings.decode_limits) {
+                self.counters.count_invalid();
+                let channel = Excerpt(channel);
+                tracing::debug!(%channel, %error, "a message of the cluster is not valid");
+            }
         }
     }
 }
 
 /// The namespaces by what the server has subscribed to for them.
 #[derive(Default)]
-pub(crate) struct Routes(RwLock<HashMap<Box<str>, Route>>);
+pub(crate) struct Routes(RwLock<HashMap<Box<str>, Entry>>);
+
+/// The routes of a channel or a pattern.
+struct Entry {
+    route: Route,
+    /// In the sharded format, the channel of a room may also be that of a namespace whose name contains `#`, or of a room of
+    /// it. Clients may choose both names. Each of these namespaces gets the messages, and ignores those of the others.
+    others: Vec<Route>,
+}
 
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) namespace: Arc<NamespaceState>,
     /// Redis has confirmed it.
-    pub(crate) is_confirmed: bool,
+    is_confirmed: bool,
     /// The channel is subscribed as long as the namespace exists.
     pub(crate) is_fixed: bool,
 }
 
+impl Entry {
+    fn routes(&self) -> impl Iterator<Item = &Route> {
+        std::iter::once(&self.route).chain(&self.others)
+    }
+
+    fn of(&self, namespace: &Arc<NamespaceState>) -> Option<&Route> {
+        self.routes().find(|route| Arc::ptr_eq(&route.namespace, namespace))
+    }
+}
+
 // A panic cannot leave the map inconsistent, so a poisoned lock is safe to use.
 impl Routes {
-    fn namespace(&self, name: &str) -> Option<Arc<NamespaceState>> {
-        let routes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        routes.get(name).map(|route| Arc::clone(&route.namespace))
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<Box<str>, Entry>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Route> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Box<str>, Entry>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn is_confirmed(&self, name: &str) -> bool {
-        let routes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        routes.get(name).is_some_and(|route| route.is_confirmed)
+    /// Returns the namespace of a channel, and the others that share it.
+    fn namespaces(&self, name: &str) -> Option<(Arc<NamespaceState>, Vec<Arc<NamespaceState>>)> {
+        let routes = self.read();
+        let Entry { route, others } = routes.get(name)?;
+        let others = others.iter().map(|other| Arc::clone(&other.namespace)).collect();
+        Some((Arc::clone(&route.namespace), others))
+    }
+
+    /// Returns whether some namespace has a route by this name.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.read().contains_key(name)
+    }
+
+    /// Returns the route of a namespace.
+    pub(crate) fn get(&self, name: &str, namespace: &Arc<NamespaceState>) -> Option<Route> {
+        self.read().get(name)?.of(namespace).cloned()
+    }
+
+    /// Returns whether another state of the same namespace has a route by this name.
+    pub(crate) fn is_taken(&self, name: &str, namespace: &Arc<NamespaceState>) -> bool {
+        let is_rival = |route: &Route| {
+            !Arc::ptr_eq(&route.namespace, namespace)
+                && route.namespace.codec.counted_channel() == namespace.codec.counted_channel()
+        };
+        self.read().get(name).is_some_and(|entry| entry.routes().any(is_rival))
+    }
+
+    pub(crate) fn is_confirmed(&self, name: &str, namespace: &Arc<NamespaceState>) -> bool {
+        self.get(name, namespace).is_some_and(|route| route.is_confirmed)
     }
 
     pub(crate) fn insert(&self, name: &str, namespace: &Arc<NamespaceState>, is_fixed: bool) {
         let route = Route { namespace: Arc::clone(namespace), is_confirmed: false, is_fixed };
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.into(), route);
+        let mut routes = self.write();
+        match routes.get_mut(name) {
+            None => drop(routes.insert(name.into(), Entry { route, others: Vec::new() })),
+            Some(entry) if Arc::ptr_eq(&entry.route.namespace, namespace) => entry.route = route,
+            Some(entry) => {
+                entry.others.retain(|other| !Arc::ptr_eq(&other.namespace, namespace));
+                entry.others.push(route);
+            }
+        }
     }
 
     pub(crate) fn confirm(&self, name: &str) {
-        if let Some(route) = self.0.write().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
-            route.is_confirmed = true;
+        if let Some(entry) = self.write().get_mut(name) {
+            entry.route.is_confirmed = true;
+            entry.others.iter_mut().for_each(|route| route.is_confirmed = true);
         }
     }
 
-    pub(crate) fn remove(&self, name: &str) {
-        let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        routes.remove(name);
-        if routes.capacity() > 64 && routes.len() < routes.capacity() / 4 {
-            let len = routes.len();
-            routes.shrink_to(len * 2);
+    /// Removes the route of a namespace. Returns whether no namespace has a route by this name any more.
+    pub(crate) fn remove(&self, name: &str, namespace: &Arc<NamespaceState>) -> bool {
+        let mut routes = self.write();
+        if let Some(entry) = routes.get_mut(name) {
+            entry.others.retain(|other| !Arc::ptr_eq(&other.namespace, namespace));
+            if !Arc::ptr_eq(&entry.route.namespace, namespace) {
+                return false;
+            }
+            if let Some(next) = entry.others.pop() {
+                entry.route = next;
+                return false;
+            }
         }
+        forget(&mut routes, name);
+        true
+    }
+
+    /// Removes all routes by this name.
+    pub(crate) fn remove_all(&self, name: &str) {
+        forget(&mut self.write(), name);
     }
 
     /// Returns the names that belong to a namespace.
     pub(crate) fn of(&self, namespace: &Arc<NamespaceState>) -> Vec<(Box<str>, bool)> {
-        let routes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let of_namespace = routes.iter().filter(|(_, route)| Arc::ptr_eq(&route.namespace, namespace));
+        let routes = self.read();
+        let of_namespace = routes.iter().filter_map(|(name, entry)| Some((name, entry.of(namespace)?)));
         of_namespace.map(|(name, route)| (name.clone(), route.is_fixed)).collect()
     }
 
     pub(crate) fn clear(&self) {
-        let former = std::mem::take(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner));
+        let former = std::mem::take(&mut *self.write());
         drop(former);
+    }
+}
+
+fn forget(routes: &mut HashMap<Box<str>, Entry>, name: &str) {
+    routes.remove(name);
+    if routes.capacity() > 64 && routes.len() < routes.capacity() / 4 {
+        let len = routes.len();
+        routes.shrink_to(len * 2);
     }
 }

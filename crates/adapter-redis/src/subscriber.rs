@@ -33,9 +33,7 @@ impl Subscriber {
         let _ = namespace.take_changed_rooms();
         let fixed = namespace.codec.subscriptions();
         for subscription in &fixed {
-            if let Some(route) = self.shared.routes.get(&subscription.name)
-                && !Arc::ptr_eq(&route.namespace, namespace)
-            {
+            if self.shared.routes.is_taken(&subscription.name, namespace) {
                 let channel = Excerpt(&subscription.name);
                 tracing::error!(
                     %channel,
@@ -44,7 +42,7 @@ impl Subscriber {
             }
             self.shared.routes.insert(&subscription.name, namespace, true);
         }
-        let rooms = namespace.room_subscriptions().into_iter().filter(|room| self.is_new(room));
+        let rooms = namespace.room_subscriptions().into_iter().filter(|room| self.is_new(room, namespace));
         let rooms: Vec<_> = rooms.collect();
         for room in &rooms {
             self.shared.routes.insert(&room.name, namespace, false);
@@ -57,7 +55,9 @@ impl Subscriber {
         let fixed = namespace.codec.subscriptions();
         let mut former = Vec::new();
         for (name, is_fixed) in self.shared.routes.of(namespace) {
-            self.shared.routes.remove(&name);
+            if !self.shared.routes.remove(&name, namespace) {
+                continue;
+            }
             if is_fixed {
                 former.extend(fixed.iter().find(|fixed| *fixed.name == *name).cloned());
             } else {
@@ -76,7 +76,7 @@ impl Subscriber {
                 for room in names {
                     let Some(subscription) = namespace.codec.room_subscription(&room) else { continue };
                     let exists = has_room(&adapter, &room);
-                    match self.shared.routes.get(&subscription.name) {
+                    match self.shared.routes.get(&subscription.name, namespace) {
                         None if exists => created.push(subscription),
                         Some(route) if !exists && !route.is_fixed => deleted.push(subscription),
                         _ => {}
@@ -89,27 +89,25 @@ impl Subscriber {
                 let former = self.shared.routes.of(namespace).into_iter();
                 let gone = former.filter(|(name, is_fixed)| !is_fixed && !wanted.contains(&**name));
                 deleted.extend(gone.map(|(name, _)| Subscription::of_room(name.into())));
-                created.extend(rooms.into_iter().filter(|room| self.is_new(room)));
+                created.extend(rooms.into_iter().filter(|room| self.is_new(room, namespace)));
             }
         }
         for subscription in &created {
             self.shared.routes.insert(&subscription.name, namespace, false);
         }
-        for subscription in &deleted {
-            self.shared.routes.remove(&subscription.name);
-        }
+        deleted.retain(|subscription| self.shared.routes.remove(&subscription.name, namespace));
         self.change(deleted, false).await?;
         self.change(created, true).await
     }
 
-    fn is_new(&self, room: &Subscription) -> bool {
-        self.shared.routes.get(&room.name).is_none()
+    fn is_new(&self, room: &Subscription, namespace: &Arc<NamespaceState>) -> bool {
+        self.shared.routes.get(&room.name, namespace).is_none()
     }
 
     /// Handles that the user may not use a channel. The link stays, because other channels may work.
     fn handle_refused(&self, subscription: &Subscription, error: &RedisError) {
         self.shared.counters.count_subscription_refused();
-        self.shared.routes.remove(&subscription.name);
+        self.shared.routes.remove_all(&subscription.name);
         let channel = Excerpt(&subscription.name);
         tracing::error!(%channel, %error, "Redis refuses a subscription, so messages of other servers are missing");
     }

@@ -248,3 +248,42 @@ fn a_namespace_with_characters_of_patterns_gets_no_messages_of_other_namespaces(
     assert_eq!(probe.texts(), [""; 0]);
     drop(a_receiver);
 }
+
+#[test]
+fn a_namespace_whose_name_ends_with_that_of_a_room_does_not_take_its_messages() {
+    let (redis, runtime) = (RedisServer::start(), runtime());
+    let builder = || RedisAdapter::builder(redis.url()).sharded(SubscriptionMode::Dynamic);
+    let ((one, probe), (two, _)) = (start(&runtime, builder(), 1), start(&runtime, builder(), 2));
+    runtime.block_on(one.adapter.add_all(&id(1), &["room"]).expect("the limits allow it"));
+    let _guard = runtime.enter();
+    let is_reached = |what: &str| {
+        two.adapter.broadcast(&event(what), &all().to("room"));
+        settle(&runtime, &[&one, &two]);
+        assert_eq!(probe.texts(), [what]);
+    };
+    is_reached("before");
+    // Both have the channel `socket.io#/#room#`.
+    let clock = Clock::start();
+    let (other, _host) = namespace(&one.redis, "/#room", clock, 0);
+    let (other_sender, _other_host) = namespace(&two.redis, "/#room", clock, 0);
+    let member = Probe::new(id(9));
+    other.insert(Arc::clone(&member) as Arc<dyn LocalSocket>);
+    settle(&runtime, &[&one, &two]);
+    is_reached("while it exists");
+    other_sender.broadcast(&event("other"), &all());
+    settle(&runtime, &[&one, &two]);
+    assert_eq!(member.texts(), ["other"]);
+    runtime.block_on(other.close());
+    settle(&runtime, &[&one, &two]);
+    is_reached("after its end");
+    // The room goes while the namespace exists.
+    let (other, _host) = namespace(&one.redis, "/#room", clock, 0);
+    let member = Probe::new(id(9));
+    other.insert(Arc::clone(&member) as Arc<dyn LocalSocket>);
+    settle(&runtime, &[&one, &two]);
+    one.adapter.del(&id(1), "room");
+    settle(&runtime, &[&one, &two]);
+    other_sender.broadcast(&event("again"), &all());
+    settle(&runtime, &[&one, &two]);
+    assert_eq!(member.texts(), ["again"]);
+}
