@@ -318,7 +318,8 @@ impl<A: Application> Driver<A> {
         // Another turn must follow, because a command may cause work, such as the response to a GET. A notification
         // without a command is for the handler, and the next turn polls the handler.
         self.was_notified = true;
-        for command in self.session().take_commands() {
+        let Some(commands) = self.session().take_commands() else { return };
+        for command in *commands {
             self.handle_command(command, now, cx);
         }
     }

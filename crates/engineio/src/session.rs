@@ -15,7 +15,7 @@ use net::{
     AddressPermit, LogRateLimit, MemoryBudget, Outbox, OutboxItem, PushError, PushOutcome, Pushed,
     SlowReaderPolicy,
 };
-use thin_vec::ThinVec;
+use smallvec::SmallVec;
 
 use crate::outbox_items::{BatchItem, EncodedItem, PacketItem, SharedBatchItem, SharedItem};
 pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostGuard, UpgradeCandidate};
@@ -24,6 +24,10 @@ pub(crate) use requests::{CANCELLED_POLL, Command, PendingPoll, PollReply, PostG
 #[derive(Clone)]
 pub struct Session(Arc<Shared>);
 
+/// Nearly always there is none or one, because a client sends one request after the other. So an idle session has one pointer,
+/// and a command takes one allocation.
+pub(crate) type Commands = SmallVec<[Command; 1]>;
+
 struct Shared {
     id: SessionId,
     /// What the first request of the session has decided.
@@ -31,8 +35,8 @@ struct Shared {
     outbox: Outbox<Framing>,
     /// Where messages count that the session shares with others.
     memory_budget: MemoryBudget,
-    /// Commands of the HTTP side to the session's task. `None` once the task is gone.
-    commands: Mutex<Option<ThinVec<Command>>>,
+    /// Commands of the HTTP side to the session's task.
+    commands: Mutex<Option<Box<Commands>>>,
     /// What went wrong, if the session ends because of an error. The first description stays.
     close_description: OnceLock<Box<str>>,
     /// A POST of this session is being read or handled. A second one would violate the protocol.
@@ -42,6 +46,8 @@ struct Shared {
     /// Set once the client has polled after the handshake, or begun to upgrade. The session is then not half-open any more.
     has_polled: AtomicBool,
     closed: AtomicBool,
+    /// Set once the session's task is gone, while `commands` is locked.
+    drops_commands: AtomicBool,
     /// A [`Command::CloseDiscarding`] waits. The session's task looks before it sends anything else.
     wants_discard: AtomicBool,
     /// `None` if the client's address is not limited.
@@ -65,12 +71,13 @@ impl Session {
             format,
             outbox: Outbox::with_framing(max_buffered, framing),
             memory_budget,
-            commands: Mutex::new(Some(ThinVec::new())),
+            commands: Mutex::default(),
             close_description: OnceLock::new(),
             has_active_post: AtomicBool::new(false),
             transport: AtomicU8::new(transport as u8),
             has_polled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            drops_commands: AtomicBool::new(false),
             wants_discard: AtomicBool::new(false),
             address_permit,
         }))
@@ -336,28 +343,34 @@ impl Session {
     /// Sends a command to the session's task. If the task is gone, the command is dropped, which also ends the request
     /// that waits for it.
     pub(crate) fn send_command(&self, command: Command) {
-        let rejected = match &mut *self.commands() {
-            Some(commands) => {
-                commands.push(command);
+        let rejected = {
+            let mut commands = self.commands();
+            if self.0.drops_commands.load(Ordering::Relaxed) {
+                Some(command)
+            } else {
+                commands.get_or_insert_default().push(command);
                 None
             }
-            None => Some(command),
         };
         drop(rejected);
         self.0.outbox.notify();
     }
 
-    pub(crate) fn take_commands(&self) -> ThinVec<Command> {
-        self.commands().as_mut().map(std::mem::take).unwrap_or_default()
+    pub(crate) fn take_commands(&self) -> Option<Box<Commands>> {
+        self.commands().take()
     }
 
     /// Drops all commands, now and later, because the session's task is gone.
     pub(crate) fn close_commands(&self) {
-        let dropped = self.commands().take();
+        let dropped = {
+            let mut commands = self.commands();
+            self.0.drops_commands.store(true, Ordering::Relaxed);
+            commands.take()
+        };
         drop(dropped);
     }
 
-    fn commands(&self) -> MutexGuard<'_, Option<ThinVec<Command>>> {
+    fn commands(&self) -> MutexGuard<'_, Option<Box<Commands>>> {
         self.0.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

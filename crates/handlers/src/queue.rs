@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use socketio_proto::Event;
-use thin_vec::ThinVec;
 use ws_proto::Time;
 
 use crate::ack::{AckSender, Acknowledge};
@@ -42,8 +41,9 @@ const QUEUED_EVENT_OVERHEAD: usize = size_of::<QueuedEvent>();
 pub struct EventQueue<S: Side> {
     /// The running handler or middleware for which the next event waits.
     current: Option<Running<S>>,
-    /// Running handlers for which no event waits. Most sockets never have one, so an empty list is one pointer.
-    concurrent: ThinVec<RunningHandler<S>>,
+    /// Running handlers for which no event waits. Most sockets never have one, so the list is one pointer.
+    #[allow(clippy::box_collection, reason = "a list without a box has three pointers")]
+    concurrent: Option<Box<Vec<RunningHandler<S>>>>,
     /// `None` most of the time, so that an idle socket has one pointer.
     queued: Option<Box<QueuedEvents>>,
     /// `current` moves to `concurrent` if `concurrent` has fewer handlers than this.
@@ -119,13 +119,13 @@ impl<S: Side> EventQueue<S> {
     /// Creates an empty queue. This does not allocate.
     #[must_use]
     pub fn new() -> Self {
-        Self { current: None, concurrent: ThinVec::new(), queued: None, max_concurrent: 0, dropped: 0 }
+        Self { current: None, concurrent: None, queued: None, max_concurrent: 0, dropped: 0 }
     }
 
     /// Returns whether no handler runs and no event is queued. Then [`poll`](Self::poll) has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.current.is_none() && self.concurrent.is_empty() && !self.has_queued()
+        self.current.is_none() && self.concurrent().is_empty() && !self.has_queued()
     }
 
     /// Returns the number and the memory of the queued events. The events of running handlers do not count.
@@ -135,6 +135,10 @@ impl<S: Side> EventQueue<S> {
             events: queued.events.len(),
             bytes: queued.bytes,
         })
+    }
+
+    fn concurrent(&self) -> &[RunningHandler<S>] {
+        self.concurrent.as_deref().map_or(&[], Vec::as_slice)
     }
 
     fn has_queued(&self) -> bool {
@@ -157,7 +161,7 @@ impl<S: Side> EventQueue<S> {
         });
         let mut queued = self.queued.iter().flat_map(|queued| &queued.events);
         current
-            || self.concurrent.iter().any(|running| running.is_ack_requested)
+            || self.concurrent().iter().any(|running| running.is_ack_requested)
             || queued.any(|queued| queued.ack.is_some())
     }
 
@@ -202,8 +206,8 @@ impl<S: Side> EventQueue<S> {
             match self.current.take() {
                 Some(Running::Handler(mut running)) => match running.poll(cx) {
                     Poll::Ready(result) => running.finish(result, env),
-                    Poll::Pending if self.concurrent.len() < self.max_concurrent as usize => {
-                        self.concurrent.push(running);
+                    Poll::Pending if self.concurrent().len() < self.max_concurrent as usize => {
+                        self.concurrent.get_or_insert_default().push(running);
                     }
                     Poll::Pending => {
                         self.current = Some(Running::Handler(running));
@@ -236,7 +240,7 @@ impl<S: Side> EventQueue<S> {
                 }
                 None => {
                     self.queued = None;
-                    return if self.concurrent.is_empty() { Poll::Ready(()) } else { Poll::Pending };
+                    return if self.concurrent().is_empty() { Poll::Ready(()) } else { Poll::Pending };
                 }
             }
         }
@@ -399,10 +403,11 @@ impl<S: Side> EventQueue<S> {
 
     /// Takes the results of the concurrent handlers that have finished.
     fn poll_concurrent(&mut self, env: &S::Env<'_>, cx: &mut TaskContext<'_>) {
+        let Some(concurrent) = &mut self.concurrent else { return };
         let mut position = 0;
-        while let Some(running) = self.concurrent.get_mut(position) {
+        while let Some(running) = concurrent.get_mut(position) {
             if let Poll::Ready(result) = running.poll(cx) {
-                let running = self.concurrent.swap_remove(position);
+                let running = concurrent.swap_remove(position);
                 running.finish(result, env);
             } else {
                 position += 1;
@@ -466,7 +471,7 @@ impl<S: Side> fmt::Debug for EventQueue<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventQueue")
             .field("running", &self.current)
-            .field("concurrent", &self.concurrent.len())
+            .field("concurrent", &self.concurrent().len())
             .field("waiting", &self.size())
             .field("dropped", &self.dropped)
             .finish()

@@ -11,7 +11,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use thin_vec::ThinVec;
 
 use super::latest_messages::{Frame, LatestKey, LatestMessages};
 use super::write_queue::{WireBytes, WriteQueue};
@@ -129,8 +128,9 @@ struct State<F> {
     notified: bool,
     /// Whether the transport accepted all bytes of the last write.
     writable: bool,
-    /// Tasks that wait for capacity.
-    capacity_waiters: ThinVec<Waker>,
+    /// Tasks that wait for capacity. Nearly always there are none, so an idle connection has one pointer.
+    #[allow(clippy::box_collection, reason = "a list without a box has three pointers")]
+    capacity_waiters: Option<Box<Vec<Waker>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,7 +291,7 @@ impl<F: Copy> Outbox<F> {
             parked: false,
             notified: false,
             writable: true,
-            capacity_waiters: ThinVec::new(),
+            capacity_waiters: None,
         };
         Self { state: Mutex::new(state), max_buffered: limit }
     }
@@ -453,9 +453,10 @@ impl<F: Copy> Outbox<F> {
         if state.phase == Phase::Open && state.buffered() <= at_most {
             return Poll::Ready(Ok(()));
         }
-        let is_first = state.capacity_waiters.is_empty();
-        if !state.capacity_waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.capacity_waiters.push(cx.waker().clone());
+        let is_first = state.capacity_waiters.is_none();
+        let waiters = state.capacity_waiters.get_or_insert_default();
+        if !waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiters.push(cx.waker().clone());
         }
         drop(state);
         if is_first {
@@ -476,7 +477,7 @@ impl<F: Copy> Outbox<F> {
     /// waits [notifies](Self::notify) the driver.
     #[must_use]
     pub fn has_capacity_waiters(&self) -> bool {
-        !self.state().capacity_waiters.is_empty()
+        self.state().capacity_waiters.is_some()
     }
 
     /// Sets [`OutboxSignals::notified`] and wakes the driver, for an event that is not in the queue.
@@ -554,11 +555,10 @@ impl<F: Copy> Outbox<F> {
             if parked && !state.driver_waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 state.driver_waker = Some(cx.waker().clone());
             }
-            let has_capacity =
-                !state.capacity_waiters.is_empty() && state.buffered() <= self.max_buffered / 2;
-            (parked, if has_capacity { std::mem::take(&mut state.capacity_waiters) } else { ThinVec::new() })
+            let has_capacity = state.capacity_waiters.is_some() && state.buffered() <= self.max_buffered / 2;
+            (parked, if has_capacity { state.capacity_waiters.take() } else { None })
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().flat_map(|waiting| *waiting).for_each(Waker::wake);
         parked
     }
 
@@ -573,9 +573,9 @@ impl<F: Copy> Outbox<F> {
             state.in_flight = 0;
             state.parked = false;
             state.driver_waker = None;
-            std::mem::take(&mut state.capacity_waiters)
+            state.capacity_waiters.take()
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().flat_map(|waiting| *waiting).for_each(Waker::wake);
     }
 }
 
