@@ -9,6 +9,7 @@
 //! | `connection_span` | The span in which the task of a connection runs, for programs that trace |
 //! | `memory_budget` | The limit on the memory of all connections together. Each connection reports to its [`MemoryBudget`] what it holds, and those that hold the most end |
 //! | [`metrics`] | What servers count for their operators |
+//! | `spawn_boxed` | Spawns tasks that are rare |
 //! | `task_tracker` | [`TaskTracker`] counts the tasks of a server and waits for them |
 //! | `tls` | TLS for clients and servers. `http` starts the handshake; a [`Stream`] holds the encrypted connection |
 //!
@@ -22,6 +23,7 @@ mod io;
 mod log_rate_limit;
 mod memory_budget;
 pub mod metrics;
+mod spawn_boxed;
 mod task_tracker;
 mod tls;
 mod unlogged;
@@ -51,6 +53,7 @@ pub use log_rate_limit::LogRateLimit;
 pub use memory_budget::{
     HeldMemory, MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, RetainedMemory, SharedMemory,
 };
+pub use spawn_boxed::spawn_boxed;
 pub use task_tracker::{TaskToken, TaskTracker};
 #[cfg(feature = "client")]
 pub use tls::TlsError;

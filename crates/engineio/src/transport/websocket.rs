@@ -10,8 +10,9 @@ use engineio_proto::{CloseReason, Framing, Packet, ParseError, Reframer, Revisio
 use net::metrics::{ConnectionKind, Meter};
 use net::{
     DeadlineTimer, HeldMemory, MAX_INFLATED_PER_POLL, MEMORY_BUDGET_EXCEEDED, Outbox, Stream, StreamEnd,
-    TurnBudget, Upgraded, WebSocketStream, WireBytes, WriteQueue,
+    TurnBudget, Upgraded, WebSocketStream, WireBytes, WriteQueue, spawn_boxed,
 };
+use tokio::runtime::Handle;
 use ws_proto::{CloseCode, CloseFrame, DeflateAgreement, Event, Limits, ProtocolError, Time};
 
 use super::OutputStatus;
@@ -312,7 +313,7 @@ impl WebSocket {
             return;
         }
         let mut deadline = DeadlineTimer::new();
-        tokio::spawn(poll_fn(move |cx: &mut Context<'_>| {
+        let closing = poll_fn(move |cx: &mut Context<'_>| {
             loop {
                 let now = net::now();
                 if stream.poll_close(now, cx).is_ready() {
@@ -322,7 +323,8 @@ impl WebSocket {
                     return Poll::Pending;
                 }
             }
-        }));
+        });
+        spawn_boxed(&Handle::current(), closing);
     }
 }
 

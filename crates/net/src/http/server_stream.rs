@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::http::request_filter::{ParsedHead, RequestFilter};
 use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, PeerTimeout, ReadBuffer, Stream};
+use crate::spawn_boxed::spawn_boxed;
 
 /// The first bytes of an HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -192,13 +193,14 @@ impl Drop for ServerStream {
             && let Ok(runtime) = Handle::try_current()
         {
             let (mut socket, mut lingering) = (socket.into_inner(), Linger::new());
-            runtime.spawn(poll_fn(move |cx| {
+            let closing = poll_fn(move |cx| {
                 // TLS sends close_notify here. That blocks if the peer reads nothing.
                 if Pin::new(&mut socket).poll_shutdown(cx).is_pending() {
                     return lingering.poll_timeout(cx);
                 }
                 lingering.poll(&mut socket, cx)
-            }));
+            });
+            spawn_boxed(&runtime, closing);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
 
 use super::defer_wake;
+use crate::spawn_boxed::spawn_boxed;
 
 /// The number of tasks that are woken at once. Each of them writes to its socket, which takes some microseconds.
 const BATCH: usize = 32;
@@ -52,7 +53,7 @@ pub fn wake_in_batches(wakers: Vec<Waker>) {
     drop(waiting);
     let mut pump = Pump(queue);
     if pump.wake_batch() {
-        runtime.spawn(pump);
+        spawn_boxed(&runtime, pump);
     }
 }
 
