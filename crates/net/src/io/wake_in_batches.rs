@@ -63,11 +63,15 @@ struct Pump(Arc<WakeQueue>);
 impl Pump {
     /// Wakes the next tasks. Returns whether others are left.
     fn wake_batch(&mut self) -> bool {
-        let (batch, is_left): (Vec<Waker>, bool) = {
+        let mut batch = Vec::with_capacity(BATCH);
+        let is_left = {
             let mut waiting = self.0.lock();
-            let count = waiting.wakers.len().min(BATCH);
-            let batch = waiting.wakers.drain(..count).collect();
-            (batch, !waiting.wakers.is_empty())
+            while batch.len() < BATCH
+                && let Some(waker) = waiting.wakers.pop_front()
+            {
+                batch.push(waker);
+            }
+            !waiting.wakers.is_empty()
         };
         batch.into_iter().for_each(Waker::wake);
         is_left

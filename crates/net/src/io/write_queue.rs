@@ -160,8 +160,10 @@ impl WriteQueue {
         let shift = self.copied.len();
         self.len += other.len;
         append(&mut self.copied, &other.copied[other.copied_start..]);
-        self.shared
-            .extend(other.shared.drain(..).map(|(at, frame)| (at - other.copied_start + shift, frame)));
+        self.shared.reserve(other.shared.len());
+        while let Some((at, frame)) = other.shared.pop_front() {
+            self.shared.push_back((at - other.copied_start + shift, frame));
+        }
         other.clear();
     }
 
