@@ -106,5 +106,5 @@ pub use middleware::{
 pub use queue::{EventQueue, EventQueueSize};
 pub use reply::{IntoHandlerResult, IntoReply, Reply};
 pub use side::{HandlerEnv, Side};
-pub use spawn::{FirstPoll, Spawn, start_handler};
+pub use spawn::{FirstPoll, Spawn, poll_handler, start_handler};
 pub use state::{MissingState, State, StateMap};

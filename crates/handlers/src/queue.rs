@@ -9,7 +9,7 @@ use std::future::Future;
 use std::iter::Sum;
 use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 
 use socketio_proto::Event;
@@ -19,9 +19,10 @@ use crate::ack::{AckSender, Acknowledge};
 use crate::context::{HandlerContext, IncomingEvent};
 use crate::error::HandlerError;
 use crate::event_table::EventHandler;
+use crate::maybe_send::BoxFuture;
 use crate::middleware::{ObservedEvent, ReceivedEvent};
 use crate::side::{HandlerEnv, Side};
-use crate::spawn::{FirstPoll, Spawn, start_handler};
+use crate::spawn::{FirstPoll, Spawn, poll_handler, start_handler};
 
 /// The maximum number of queued events that one poll starts. The poll then returns, so that the queued messages are
 /// sent and other tasks run.
@@ -59,7 +60,10 @@ enum Running<S: Side> {
 
 /// A middleware that was not ready at its first poll, and the event that it decides about.
 struct RunningMiddleware<S: Side> {
-    task: <S::Spawn as Spawn>::Task<Result<Option<ReceivedEvent>, HandlerError>>,
+    /// Of the same type as the task of a handler, so that the runtime's code for tasks is compiled once.
+    task: <S::Spawn as Spawn>::Task<Result<(), HandlerError>>,
+    /// Where the task puts the event that replaces the received one.
+    replacement: Arc<Mutex<Option<ReceivedEvent>>>,
     /// The index of the middleware after this one.
     next: usize,
     event: Event<'static>,
@@ -290,7 +294,7 @@ impl<S: Side> EventQueue<S> {
             let started = {
                 let incoming = IncomingEvent { event: current, ack_sender: None };
                 let mut context = HandlerContext::with_event(env.reborrow(), incoming);
-                start_handler::<S::Spawn, _>(|| middleware(&mut context), cx)
+                poll_handler(&middleware, &mut context, cx)
             };
             match started {
                 FirstPoll::Ready(Ok(None)) => {}
@@ -298,9 +302,11 @@ impl<S: Side> EventQueue<S> {
                 FirstPoll::Ready(Err(error)) | FirstPoll::Failed(error) => {
                     return refuse(current, ack, error, env);
                 }
-                FirstPoll::Pending(task) => {
+                FirstPoll::Pending(future) => {
+                    let replacement = Arc::default();
+                    let task = spawn_middleware::<S>(future, Arc::clone(&replacement));
                     let event = current.clone().into_owned();
-                    let running = RunningMiddleware { task, next, event, ack };
+                    let running = RunningMiddleware { task, replacement, next, event, ack };
                     self.current = Some(Running::Middleware(Box::new(running)));
                     return;
                 }
@@ -312,13 +318,14 @@ impl<S: Side> EventQueue<S> {
     fn continue_event(
         &mut self,
         running: RunningMiddleware<S>,
-        result: Result<Option<ReceivedEvent>, HandlerError>,
+        result: Result<(), HandlerError>,
         env: &S::Env<'_>,
         cx: &mut TaskContext<'_>,
     ) {
-        let RunningMiddleware { next, event, ack, .. } = running;
+        let RunningMiddleware { next, event, ack, replacement, .. } = running;
         match result {
-            Ok(replacement) => {
+            Ok(()) => {
+                let replacement = replacement.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let event = replacement.map_or(event, |replacement| replacement.0);
                 self.call_middleware(&event, next, ack, env, cx);
             }
@@ -373,7 +380,7 @@ impl<S: Side> EventQueue<S> {
         let event = IncomingEvent { event, ack_sender };
         let mut context = HandlerContext::with_event(env.reborrow(), event);
         let started = env.on_handler_start(address);
-        let polled = start_handler::<S::Spawn, _>(|| (handler.call)(&mut context), cx);
+        let polled = start_handler(&handler.call, &mut context, cx);
         if let Some(started) = started {
             env.on_handler_polled(name, started);
         }
@@ -442,6 +449,17 @@ fn finish(result: Result<(), HandlerError>, event: &str, started: Option<Time>, 
         env.on_handler_finished(event, started, result.is_err());
     }
     report_error(result, event, env);
+}
+
+fn spawn_middleware<S: Side>(
+    middleware: BoxFuture<Result<Option<ReceivedEvent>, HandlerError>>,
+    replacement: Arc<Mutex<Option<ReceivedEvent>>>,
+) -> <S::Spawn as Spawn>::Task<Result<(), HandlerError>> {
+    S::Spawn::spawn(Box::pin(async move {
+        let replaced = middleware.await?;
+        *replacement.lock().unwrap_or_else(PoisonError::into_inner) = replaced;
+        Ok(())
+    }))
 }
 
 fn report_error(result: Result<(), HandlerError>, event: &str, env: &impl HandlerEnv) {

@@ -6,8 +6,11 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context as TaskContext, Poll};
 
+use crate::context::HandlerContext;
 use crate::error::HandlerError;
+use crate::handler::ErasedHandler;
 use crate::maybe_send::{BoxFuture, MaybeSend};
+use crate::side::Side;
 
 /// Spawns futures as tasks, for instance with the `spawn` function of a runtime.
 pub trait Spawn: 'static {
@@ -30,28 +33,41 @@ pub trait Spawn: 'static {
 pub enum FirstPoll<T, Task> {
     /// The handler has finished.
     Ready(T),
-    /// The handler was not ready and now runs as a task.
+    /// The handler was not ready: its task, or its future.
     Pending(Task),
     /// An extractor failed, or the handler panicked.
     Failed(HandlerError),
 }
 
 /// Calls a handler and polls its future once. If the future is not ready, spawns it as a task.
-pub fn start_handler<S: Spawn, T: MaybeSend + 'static>(
-    call: impl FnOnce() -> Result<BoxFuture<T>, HandlerError>,
+pub fn start_handler<S: Side, T: MaybeSend + 'static>(
+    handler: &ErasedHandler<S, T>,
+    context: &mut HandlerContext<'_, S>,
     cx: &mut TaskContext<'_>,
-) -> FirstPoll<T, S::Task<T>> {
-    let polled = catch_unwind(AssertUnwindSafe(|| {
-        let mut future = call()?;
-        Ok(match future.as_mut().poll(cx) {
-            Poll::Ready(value) => Ok(value),
-            Poll::Pending => Err(future),
-        })
+) -> FirstPoll<T, <S::Spawn as Spawn>::Task<T>> {
+    match poll_handler(handler, context, cx) {
+        FirstPoll::Ready(value) => FirstPoll::Ready(value),
+        FirstPoll::Pending(future) => FirstPoll::Pending(S::Spawn::spawn(future)),
+        FirstPoll::Failed(error) => FirstPoll::Failed(error),
+    }
+}
+
+/// Calls a handler and polls its future once. If the future is not ready, returns it.
+#[inline]
+pub fn poll_handler<S: Side, T: MaybeSend + 'static>(
+    handler: &ErasedHandler<S, T>,
+    context: &mut HandlerContext<'_, S>,
+    cx: &mut TaskContext<'_>,
+) -> FirstPoll<T, BoxFuture<T>> {
+    let polled = catch_unwind(AssertUnwindSafe(|| match handler(context) {
+        Ok(mut future) => match future.as_mut().poll(cx) {
+            Poll::Ready(value) => FirstPoll::Ready(value),
+            Poll::Pending => FirstPoll::Pending(future),
+        },
+        Err(error) => FirstPoll::Failed(error),
     }));
     match polled {
-        Ok(Ok(Ok(value))) => FirstPoll::Ready(value),
-        Ok(Ok(Err(future))) => FirstPoll::Pending(S::spawn(future)),
-        Ok(Err(error)) => FirstPoll::Failed(error),
+        Ok(polled) => polled,
         Err(panic) => FirstPoll::Failed(HandlerError::from_panic(&*panic)),
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use adapter::{ClaimError, Ready};
-use handlers::{BoxFuture, EventQueue, EventQueueSize, FirstPoll, HandlerError, start_handler, with_encoder};
+use handlers::{
+    EventQueue, EventQueueSize, FirstPoll, HandlerError, Spawn, poll_handler, start_handler, with_encoder,
+};
 use net::metrics::{self, Series};
 use serde_json::Value;
 use socketio_proto::server::{DisconnectReason, Protocol};
@@ -314,7 +316,7 @@ impl SocketDriver {
         let env = ServerHandlerEnv { server, socket: &self.socket, disconnect: None };
         let mut context = Context::new(env);
         self.socket.calls().count(handler_calls::MIDDLEWARE);
-        let started = start_handler::<TokioSpawn, _>(|| middleware(&mut context), cx);
+        let started = start_handler(middleware, &mut context, cx);
         self.stage = HandlerStage::Middleware { next: next + 1, running: None };
         match started {
             FirstPoll::Ready(result) => self.handle_middleware_result(Ok(result), server),
@@ -392,7 +394,7 @@ impl SocketDriver {
         };
         let mut context = Context::new(ServerHandlerEnv { server, socket: &self.socket, disconnect: None });
         self.socket.calls().count(handler_calls::ON_CONNECTION);
-        match start_handler::<TokioSpawn, _>(|| connection(&mut context), cx) {
+        match start_handler(connection, &mut context, cx) {
             FirstPoll::Pending(task) => self.stage = HandlerStage::Connecting(task),
             FirstPoll::Ready(result) => self.finish_on_connection(result, server),
             FirstPoll::Failed(error) => self.finish_on_connection(Err(error), server),
@@ -408,14 +410,13 @@ impl SocketDriver {
         };
         let disconnect = Some(Disconnect { reason, dropped: self.events.dropped() });
         let mut context = Context::new(ServerHandlerEnv { server, socket: &self.socket, disconnect });
-        let limit = server.limits().on_disconnect_timeout;
-        let call = || -> Result<BoxFuture<Result<(), HandlerError>>, HandlerError> {
-            let future = on_disconnect(&mut context)?;
-            Ok(Box::pin(async move { tokio::time::timeout(limit, future).await? }))
-        };
         self.socket.calls().count(handler_calls::ON_DISCONNECT);
-        match start_handler::<TokioSpawn, _>(call, cx) {
-            FirstPoll::Pending(task) => self.stage = HandlerStage::Disconnecting(task),
+        match poll_handler(on_disconnect, &mut context, cx) {
+            FirstPoll::Pending(future) => {
+                let timeout = tokio::time::timeout(server.limits().on_disconnect_timeout, future);
+                let task = TokioSpawn::spawn(Box::pin(async move { timeout.await? }));
+                self.stage = HandlerStage::Disconnecting(task);
+            }
             FirstPoll::Ready(result) => self.finish(HandlerStage::Disconnected, result, server),
             FirstPoll::Failed(error) => self.finish(HandlerStage::Disconnected, Err(error), server),
         }

@@ -13,6 +13,7 @@ use socketio_proto::Excerpt;
 
 use super::{Inner, Namespace};
 use crate::cluster_metrics::count_failed;
+use crate::handler::spawn_task;
 use crate::observer::Observation;
 use crate::outgoing::convert;
 
@@ -35,8 +36,10 @@ impl Host for Inner {
 
     fn start_recovery_timer(self: Arc<Self>) -> bool {
         // A program may emit, or drop its connections, outside the runtime.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
-        runtime.spawn(drop_kept_in_time(Arc::downgrade(&self)));
+        if tokio::runtime::Handle::try_current().is_err() {
+            return false;
+        }
+        spawn_task(drop_kept_in_time(Arc::downgrade(&self)));
         true
     }
 
