@@ -16,11 +16,21 @@ thread_local! {
 /// The encoder is taken out of the thread-local, not borrowed. If a `Serialize` implementation of the program itself
 /// emits an event, the nested call uses a new encoder.
 pub fn with_encoder<R>(encode: impl FnOnce(&mut MessageEncoder) -> R) -> R {
-    let mut encoder = ENCODER.take().unwrap_or_default();
+    let mut encoder = take_encoder();
     let result = encode(&mut encoder);
+    put_encoder(encoder);
+    result
+}
+
+#[inline]
+fn take_encoder() -> Box<MessageEncoder> {
+    ENCODER.take().unwrap_or_default()
+}
+
+#[inline]
+fn put_encoder(encoder: Box<MessageEncoder>) {
     // `LocalKey::set` would also look whether the variable must be initialized.
     ENCODER.with(|spare| spare.set(Some(encoder)));
-    result
 }
 
 /// Converts a packet to the form of `parser`, and passes the packet and its messages to `send`. The messages are in the
@@ -36,8 +46,19 @@ pub fn with_converted<R>(
     packet: EncodedMessage<'_>,
     send: impl FnOnce(EncodedMessage<'_>, &MessageBatch) -> R,
 ) -> Result<R, EncodeError> {
-    let mut batch = BATCH.take().unwrap_or_default();
-    let sent = encode_with(parser, &packet, &mut batch).map(|()| send(packet, &batch));
-    BATCH.set(Some(batch));
+    let mut batch = take_batch();
+    let sent = match encode_with(parser, &packet, &mut batch) {
+        Ok(()) => Ok(send(packet, &batch)),
+        Err(error) => Err(error),
+    };
+    put_batch(batch);
     sent
+}
+
+fn take_batch() -> Box<MessageBatch> {
+    BATCH.take().unwrap_or_default()
+}
+
+fn put_batch(batch: Box<MessageBatch>) {
+    BATCH.set(Some(batch));
 }

@@ -147,9 +147,19 @@ impl fmt::Debug for ObservedEvent<'_> {
 
 /// Reads an event from the message that sends it: the text of a Socket.IO packet, and its attachments. `None` if it is
 /// not an event that this decoder accepts.
-pub fn decode_event<'m>(text: &str, attachments: impl Iterator<Item = &'m [u8]>) -> Option<Event<'static>> {
+pub fn decode_event<'m>(
+    text: &str,
+    mut attachments: impl Iterator<Item = &'m [u8]>,
+) -> Option<Event<'static>> {
+    decode_event_with(text, &mut || attachments.next())
+}
+
+fn decode_event_with<'m>(
+    text: &str,
+    next_attachment: &mut dyn FnMut() -> Option<&'m [u8]>,
+) -> Option<Event<'static>> {
     let (mut decoder, mut packet) = decode_text(text)?;
-    for attachment in attachments {
+    while let Some(attachment) = next_attachment() {
         packet = decoder.decode_binary(attachment).ok()?;
     }
     match packet? {

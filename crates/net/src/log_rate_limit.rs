@@ -41,13 +41,14 @@ impl LogRateLimit {
     /// `write`, or `None` if there were none.
     pub fn try_log(&self, write: impl FnOnce(Option<u64>)) {
         if let Some(suppressed) = self.try_take_token() {
-            write(Some(suppressed).filter(|suppressed| *suppressed > 0));
+            write(suppressed);
         }
     }
 
-    /// Returns the number of lines suppressed before this one, or `None` if this line is suppressed too.
-    fn try_take_token(&self) -> Option<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).try_take_token(crate::now())
+    /// Returns the argument of `write`, or `None` if this line is suppressed too.
+    fn try_take_token(&self) -> Option<Option<u64>> {
+        let suppressed = self.0.lock().unwrap_or_else(PoisonError::into_inner).try_take_token(crate::now())?;
+        Some(Some(suppressed).filter(|suppressed| *suppressed > 0))
     }
 }
 
