@@ -44,8 +44,8 @@ pub(crate) fn keep_extension<T: Clone + Send + Sync + 'static>(
 impl Handshake {
     pub(crate) fn new(request: &http::request::Parts, issued: SystemTime, keep: &[KeepExtension]) -> Self {
         let url = request.uri.path_and_query().map_or("", |url| url.as_str());
-        let headers = request.headers.iter().map(|(name, value)| (name.as_str(), text(value)));
-        let head = RequestHead::new(url, headers);
+        let mut headers = request.headers.iter().map(|(name, value)| (name.as_str(), text(value)));
+        let head = RequestHead::new(url, &mut headers);
         let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
         let is_secure = request.extensions.get::<ReceivedOverTls>().is_some();
         let extensions: Vec<_> = keep.iter().filter_map(|keep| keep(&request.extensions)).collect();
@@ -54,9 +54,9 @@ impl Handshake {
     }
 
     /// Creates the handshake of a client of another server. Parts that this type cannot hold are left out.
-    pub(crate) fn of_remote<'a>(
+    pub(crate) fn of_remote<'h>(
         url: &str,
-        headers: impl Iterator<Item = (&'a str, Cow<'a, str>)>,
+        headers: &mut dyn Iterator<Item = (&'h str, Cow<'h, str>)>,
         address: Option<IpAddr>,
         issued: SystemTime,
         is_secure: bool,

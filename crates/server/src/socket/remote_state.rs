@@ -3,9 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adapter::{RemoteSocketState, Room};
-use handlers::ReceivedEvent;
 use serde_json::{Map, Value as JsonValue};
-use socketio_proto::{Arguments, Object, RawJson};
+use socketio_proto::{Arguments, RawJson};
 
 use super::Socket;
 use crate::connection::Handshake;
@@ -58,7 +57,8 @@ impl Socket {
 pub(crate) fn parse_handshake(json: &str) -> (Handshake, RawJson<'static>) {
     let json: JsonValue = json.parse().unwrap_or_default();
     let headers = json["headers"].as_object().into_iter().flatten();
-    let headers = headers.flat_map(|(name, value)| texts(value).map(move |value| (&**name, value.into())));
+    let mut headers =
+        headers.flat_map(|(name, value)| texts(value).map(move |value| (&**name, value.into())));
     let url = json["url"].as_str().unwrap_or_default();
     let address = json["address"].as_str().and_then(|address| address.parse().ok());
     let is_secure = json["secure"].as_bool().unwrap_or_default();
@@ -66,7 +66,7 @@ pub(crate) fn parse_handshake(json: &str) -> (Handshake, RawJson<'static>) {
     let since_epoch = Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or_default();
     let issued = UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH);
     let auth = RawJson::object(&json["auth"]).unwrap_or(RawJson::EMPTY_OBJECT);
-    (Handshake::of_remote(url, headers, address, issued, is_secure), auth)
+    (Handshake::of_remote(url, &mut headers, address, issued, is_secure), auth)
 }
 
 /// Returns the values of a header: a text, or in Node a list of texts if it may occur several times.
@@ -77,8 +77,7 @@ fn texts(header: &JsonValue) -> impl Iterator<Item = &str> {
 
 /// `{}` as one argument, the data of a socket for which the program has set none.
 fn empty_object() -> Arguments<'static> {
-    let event = ReceivedEvent::new("data", Object::new()).expect("an empty object is JSON");
-    event.arguments().clone()
+    Arguments::from_json("[{}]", Vec::new()).expect("a list of an empty object is JSON")
 }
 
 #[cfg(test)]
