@@ -103,6 +103,10 @@ pub struct EventQueueSize {
 }
 
 impl QueuedEvents {
+    fn owes_acks(&self) -> bool {
+        self.events.iter().any(|queued| queued.ack.is_some())
+    }
+
     fn pop(&mut self) -> Option<QueuedEvent> {
         let next = self.events.pop_front()?;
         self.bytes -= next.bytes;
@@ -159,14 +163,14 @@ impl<S: Side> EventQueue<S> {
     /// acknowledgement that has been sent counts until the handler has finished.
     #[must_use]
     pub fn owes_acks(&self) -> bool {
-        let current = self.current.as_ref().is_some_and(|current| match current {
-            Running::Handler(running) => running.is_ack_requested,
-            Running::Middleware(running) => running.ack.is_some(),
-        });
-        let mut queued = self.queued.iter().flat_map(|queued| &queued.events);
+        let current = match &self.current {
+            Some(Running::Handler(running)) => running.is_ack_requested,
+            Some(Running::Middleware(running)) => running.ack.is_some(),
+            None => false,
+        };
         current
             || self.concurrent().iter().any(|running| running.is_ack_requested)
-            || queued.any(|queued| queued.ack.is_some())
+            || self.queued.as_ref().is_some_and(|queued| queued.owes_acks())
     }
 
     /// Calls the handler of a received event, or queues a copy of the event until the handlers before it have finished.

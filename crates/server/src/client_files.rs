@@ -139,7 +139,9 @@ fn content_type(name: &str) -> HeaderValue {
 fn banner_version(script: &[u8]) -> Option<String> {
     let head = String::from_utf8_lossy(&script[..script.len().min(300)]);
     let (_, rest) = head.strip_prefix("/*!")?.split_once("Socket.IO v")?;
-    checked_version(rest.split_whitespace().next()?)
+    let rest = rest.trim_start();
+    let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+    checked_version(&rest[..end])
 }
 
 /// Returns the version of the npm package that the directory is part of.

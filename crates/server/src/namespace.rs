@@ -387,7 +387,7 @@ impl Namespace {
     }
 
     /// Makes the namespace ready for clients, after `prepare` has finished.
-    pub(crate) fn set_ready(&self, prepare: impl FnOnce()) {
+    pub(crate) fn set_ready(&self, prepare: &dyn Fn()) {
         self.0.ready.call_once(|| {
             self.start_adapter();
             prepare();

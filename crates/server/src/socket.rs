@@ -517,8 +517,14 @@ impl Socket {
     /// Changes the extensions. `change` returns the values that it removed; they are dropped after the lock is
     /// released, because dropping them may run code of the program.
     fn update_extensions<R>(&self, change: impl FnOnce(&mut ExtensionLists) -> R) {
-        let former = change(&mut self.0.extensions.get_or_init(Box::default).lists());
+        let former = change(&mut self.0.own_extensions().lists());
         drop(former);
+    }
+}
+
+impl SocketInner {
+    fn own_extensions(&self) -> &SocketExtensions {
+        self.extensions.get_or_init(Box::default)
     }
 }
 

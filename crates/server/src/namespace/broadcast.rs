@@ -200,11 +200,13 @@ impl Broadcast {
         if self.selects_nobody() {
             return Vec::new();
         }
-        let members = self.namespace.adapter().local().local_sockets(&self.options);
-        members
-            .into_iter()
-            .filter_map(|member| Arc::downcast::<Socket>(member).ok().map(|socket| (*socket).clone()))
-            .collect()
+        let mut sockets = Vec::new();
+        for member in self.namespace.adapter().local().local_sockets(&self.options) {
+            if let Ok(socket) = Arc::downcast::<Socket>(member) {
+                sockets.push((*socket).clone());
+            }
+        }
+        sockets
     }
 
     /// Makes all selected sockets join a room, or a list of rooms, on all servers of the cluster. If the

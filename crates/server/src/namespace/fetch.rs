@@ -81,7 +81,10 @@ impl Broadcast {
         });
         let request = Request { timeout, now: net::now(), replies: to_channel };
         namespace.adapter().fetch_sockets(&self.options, request);
-        let sockets = self.sockets().into_iter().map(FetchedSocket::from).collect();
+        let mut sockets = Vec::new();
+        for socket in self.sockets() {
+            sockets.push(socket.into());
+        }
         PendingFetch { namespace, sockets, replies }
     }
 }
@@ -99,8 +102,9 @@ impl PendingFetch {
         while let Some(reply) = self.replies.recv().await {
             match reply {
                 Reply::Sockets(states) => {
-                    let remote = |state| FetchedSocket::remote(&self.namespace, state);
-                    self.sockets.extend(states.into_iter().map(remote));
+                    for state in states {
+                        self.sockets.push(FetchedSocket::remote(&self.namespace, state));
+                    }
                 }
                 Reply::Missing(server) => missing.push(server),
                 _ => {}

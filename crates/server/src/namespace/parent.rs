@@ -333,7 +333,10 @@ impl ParentBroadcast {
     /// # Errors
     /// Returns an error if a server has not replied. The error contains the sockets of all other servers.
     pub async fn fetch_sockets(&self) -> Result<Vec<FetchedSocket>, FetchSocketsError> {
-        let pending: Vec<_> = self.children().map(|child| child.begin_fetch()).collect();
+        let mut pending = Vec::new();
+        for child in self.children() {
+            pending.push(child.begin_fetch());
+        }
         let (mut sockets, mut missing) = (Vec::new(), Vec::new());
         for child in pending {
             let fetched = child.collect().await.unwrap_or_else(|error| {
@@ -349,7 +352,9 @@ impl ParentBroadcast {
     #[must_use]
     pub fn sockets(&self) -> Vec<Socket> {
         let mut sockets = Vec::new();
-        self.children().for_each(|child| sockets.append(&mut child.sockets()));
+        for child in self.children() {
+            sockets.append(&mut child.sockets());
+        }
         sockets
     }
 
@@ -357,7 +362,9 @@ impl ParentBroadcast {
     #[must_use]
     pub fn socket_ids(&self) -> Vec<SocketId> {
         let mut ids = Vec::new();
-        self.children().for_each(|child| ids.append(&mut child.socket_ids()));
+        for child in self.children() {
+            ids.append(&mut child.socket_ids());
+        }
         ids
     }
 

@@ -55,7 +55,7 @@ impl Namespaces {
         adapter: Box<dyn AdapterFactory>,
         removes_empty_children: bool,
     ) -> Self {
-        root.set_ready(|| {});
+        root.set_ready(&|| {});
         let namespaces = HashMap::from([("/".into(), root)]);
         let max_pending_checks = shared.limits.max_pending_namespace_checks.min(Semaphore::MAX_PERMITS);
         Self {
@@ -164,8 +164,11 @@ impl Namespaces {
 
     /// Closes the adapters of all namespaces. Returns what to wait for.
     pub(super) fn close_adapters(&self) -> Vec<Ready> {
-        let namespaces: Vec<_> = self.read().namespaces.values().cloned().collect();
-        namespaces.iter().map(Namespace::close_adapter).collect()
+        let mut closed = Vec::new();
+        for namespace in self.find_namespaces(&|_| true) {
+            closed.push(namespace.close_adapter());
+        }
+        closed
     }
 
     /// Adds a parent after the others.
@@ -174,15 +177,25 @@ impl Namespaces {
         let id = table.parents.len();
         let template = self.detached(&format!("/_{id}"));
         let parent = Arc::new(Parent::new(id, template, admits));
-        let parents = table.parents.iter().cloned().chain([Arc::clone(&parent)]);
-        table.parents = parents.collect();
+        let mut parents = table.parents.to_vec();
+        parents.push(Arc::clone(&parent));
+        table.parents = parents.into();
         parent
     }
 
     /// Returns the children of a parent.
     pub(crate) fn children(&self, parent: &Parent) -> Vec<Namespace> {
-        let is_child = |namespace: &&Namespace| namespace.child().is_some_and(|child| child.is_of(parent));
-        self.read().namespaces.values().filter(is_child).cloned().collect()
+        self.find_namespaces(&|namespace| namespace.child().is_some_and(|child| child.is_of(parent)))
+    }
+
+    fn find_namespaces(&self, is_wanted: &dyn Fn(&Namespace) -> bool) -> Vec<Namespace> {
+        let mut found = Vec::new();
+        for namespace in self.read().namespaces.values() {
+            if is_wanted(namespace) {
+                found.push(namespace.clone());
+            }
+        }
+        found
     }
 
     /// Creates a namespace that is not in the table and has no sockets.
@@ -210,7 +223,7 @@ impl Namespaces {
 
     /// Calls the observers and the hook for a new namespace. Clients that request the namespace meanwhile wait until the hook is done.
     fn announce(&self, namespace: &Namespace) {
-        namespace.set_ready(|| {
+        namespace.set_ready(&|| {
             tracing::debug!(namespace = %Excerpt(namespace.name()), "namespace created");
             self.shared.observers.notify(|| Observation::NamespaceCreated { namespace });
             let hook = self.hook().clone();

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -145,12 +145,9 @@ pub(crate) struct PendingAcks {
 }
 
 impl PendingAcks {
-    /// Changes the table.
-    fn update<R>(&self, change: impl FnOnce(&mut AckTable<Waiter>) -> R) -> R {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = change(&mut table);
-        self.has_waiters.store(table.has_waiters(), Ordering::Release);
-        result
+    fn lock(&self) -> LockedAcks<'_> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        LockedAcks { table, has_waiters: &self.has_waiters }
     }
 
     /// Adds a pending acknowledgement. Returns `true` if its deadline is the earliest one; wake the connection's task
@@ -158,8 +155,10 @@ impl PendingAcks {
     #[must_use]
     fn insert(&self, id: u64, timeout: Duration, waiter: Waiter) -> bool {
         let now = net::now();
-        let (first, inserted) =
-            self.update(|table| (table.poll_timeout(), table.insert(id, Some(timeout), waiter, now)));
+        let (first, inserted) = {
+            let mut acks = self.lock();
+            (acks.table.poll_timeout(), acks.table.insert(id, Some(timeout), waiter, now))
+        };
         inserted.is_ok() && first.is_none_or(|first| now + timeout < first)
     }
 
@@ -171,18 +170,18 @@ impl PendingAcks {
 
     /// Returns the number of pending acknowledgements.
     pub(crate) fn len(&self) -> usize {
-        if self.has_waiters() { self.update(|table| table.len()) } else { 0 }
+        if self.has_waiters() { self.lock().table.len() } else { 0 }
     }
 
     /// Resolves a pending acknowledgement. Ignores an unknown id, and returns `false` then.
     pub(crate) fn resolve(&self, id: u64, arguments: Arguments<'_>) -> bool {
-        let waiter = self.update(|table| table.resolve(id));
+        let waiter = self.lock().table.resolve(id);
         waiter.is_some_and(|waiter| waiter.resolve(arguments))
     }
 
     /// Removes the pending acknowledgement `id`.
     pub(crate) fn remove(&self, id: u64) {
-        let waiter = self.update(|table| table.remove(id));
+        let waiter = self.lock().table.remove(id);
         drop(waiter);
     }
 
@@ -193,16 +192,16 @@ impl PendingAcks {
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) must be called next.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        if self.has_waiters() { self.update(|table| table.poll_timeout()) } else { None }
+        if self.has_waiters() { self.lock().table.poll_timeout() } else { None }
     }
 
     /// Fails the acknowledgements whose deadline has passed, and returns their number. The answer may lie in the socket
     /// still if the process was stopped; the table then awaits it again.
     pub(crate) fn handle_timeout(&self, now: Time) -> usize {
         let mut count = 0;
-        while self.has_waiters()
-            && let Some(waiter) = self.update(|table| table.handle_timeout(now))
-        {
+        while self.has_waiters() {
+            let overdue = self.lock().table.handle_timeout(now);
+            let Some(waiter) = overdue else { break };
             waiter.time_out();
             count += 1;
         }
@@ -211,7 +210,19 @@ impl PendingAcks {
 
     /// Fails all pending acknowledgements and all that are added later.
     pub(crate) fn close(&self) {
-        let waiters = self.update(AckTable::close);
+        let waiters = self.lock().table.close();
         drop(waiters);
+    }
+}
+
+/// The table while it is locked.
+struct LockedAcks<'a> {
+    table: MutexGuard<'a, AckTable<Waiter>>,
+    has_waiters: &'a AtomicBool,
+}
+
+impl Drop for LockedAcks<'_> {
+    fn drop(&mut self) {
+        self.has_waiters.store(self.table.has_waiters(), Ordering::Release);
     }
 }

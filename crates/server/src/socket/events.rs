@@ -137,7 +137,7 @@ impl Socket {
     pub(crate) fn observe_event(&self, event: ObservedEvent<'_>) {
         let own = self.0.extensions.get().map(|own| own.lists().listeners.clone());
         for listener in self.handlers().listeners.iter().chain(own.iter().flatten()) {
-            self.call(Some(event.name()), || listener(self, event));
+            self.call(Some(event.name()), &|| listener(self, event));
         }
     }
 
@@ -155,7 +155,7 @@ impl Socket {
         let own = self.0.extensions.get().map(|own| own.lists().outgoing_listeners.clone());
         IS_OBSERVING.set(true);
         for listener in self.handlers().outgoing_listeners.iter().chain(own.iter().flatten()) {
-            self.call(Some(event.name()), || listener(self, event));
+            self.call(Some(event.name()), &|| listener(self, event));
         }
         IS_OBSERVING.set(false);
     }
@@ -163,19 +163,19 @@ impl Socket {
     pub(super) fn call_on_disconnecting(&self, reason: DisconnectReason) {
         let own = self.0.extensions.get().and_then(|own| own.lists().disconnecting.clone());
         for f in self.handlers().disconnecting.iter().chain(&own) {
-            self.call(None, || f(self, reason));
+            self.call(None, &|| f(self, reason));
         }
     }
 
     pub(super) fn call_on_upgrade(&self) {
         let own = self.0.extensions.get().and_then(|own| own.lists().upgrade.clone());
         for f in self.handlers().upgrade.iter().chain(&own) {
-            self.call(None, || f(self));
+            self.call(None, &|| f(self));
         }
     }
 
     /// Calls a function of the program. If it panics, the error hook is called.
-    fn call(&self, event: Option<&str>, f: impl FnOnce()) {
+    fn call(&self, event: Option<&str>, f: &dyn Fn()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
             self.namespace().report_error(&HandlerError::from_panic(&*panic), self, event);
         }
@@ -186,7 +186,7 @@ impl Socket {
     }
 
     pub(super) fn set_used(&self, flag: impl FnOnce(&Used) -> &AtomicBool) {
-        flag(&self.0.extensions.get_or_init(Box::default).used).store(true, Ordering::Release);
+        flag(&self.0.own_extensions().used).store(true, Ordering::Release);
     }
 
     /// Returns whether [`events`](Self::events) was called.

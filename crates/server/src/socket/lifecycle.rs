@@ -108,21 +108,24 @@ impl Socket {
 
     /// Disconnects the socket immediately. Returns `false` if it was already disconnected.
     pub(crate) fn leave_namespace(&self, reason: DisconnectReason) -> bool {
-        self.disconnect_with(reason, || {
-            self.leave_adapter(reason);
-            // A later socket of the client in this namespace must not get events that were kept for this one.
-            match reason {
-                DisconnectReason::ClientNamespaceDisconnect => {
-                    self.0.session.discard_latest(self.0.namespace.name());
-                }
-                _ => self.0.session.release_latest(self.0.namespace.name()),
+        let Some(former) = self.begin_disconnect(reason) else { return false };
+        self.leave_adapter(reason);
+        // A later socket of the client in this namespace must not get events that were kept for this one.
+        match reason {
+            DisconnectReason::ClientNamespaceDisconnect => {
+                self.0.session.discard_latest(self.0.namespace.name());
             }
-        })
+            _ => self.0.session.release_latest(self.0.namespace.name()),
+        }
+        self.finish_disconnect(former, reason);
+        true
     }
 
     /// Disconnects the socket for the program. The client is told when it has got all events that were sent before, and
     /// then the connection is closed if the program wants that. Returns `false` if the socket was already disconnected.
     pub(super) fn leave_by_program(&self, closes_connection: bool) -> bool {
+        let reason = DisconnectReason::ServerNamespaceDisconnect;
+        let Some(former) = self.begin_disconnect(reason) else { return false };
         let socket = self.clone();
         let finish = move || {
             socket.0.awaits_events.store(false, Ordering::Release);
@@ -133,13 +136,14 @@ impl Socket {
             }
             socket.0.session.wake();
         };
-        self.disconnect_with(DisconnectReason::ServerNamespaceDisconnect, || {
-            if self.has_never_entered() {
-                return finish();
-            }
+        if self.has_never_entered() {
+            finish();
+        } else {
             self.0.awaits_events.store(true, Ordering::Release);
             self.0.namespace.adapter().del_all_and_then(&self.0.id, Box::new(finish));
-        })
+        }
+        self.finish_disconnect(former, reason);
+        true
     }
 
     /// Makes the connection's task close the connection, because that task owns its other sockets.
@@ -148,20 +152,24 @@ impl Socket {
         self.0.session.wake();
     }
 
-    /// Disconnects the socket, and lets `leave_rooms` remove it from the adapter.
-    fn disconnect_with(&self, reason: DisconnectReason, leave_rooms: impl FnOnce()) -> bool {
+    /// Marks the socket as disconnected, and returns its state before. `None` if it was already disconnected. The caller
+    /// removes the socket from the adapter, and then calls [`finish_disconnect`](Self::finish_disconnect).
+    fn begin_disconnect(&self, reason: DisconnectReason) -> Option<u8> {
         let gone = DISCONNECTED + reason.code();
         let former = self.0.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| {
             (phase < DISCONNECTED).then_some(gone)
         });
-        let Ok(former) = former else { return false };
+        let former = former.ok()?;
         // A socket that a middleware has refused was never connected.
         if former == CONNECTED {
             tracing::debug!(socket = self.log_id(), namespace = self.0.namespace.name(), %reason, "socket disconnected");
             self.call_on_disconnecting(reason);
         }
         self.0.has_left_rooms.store(true, Ordering::Release);
-        leave_rooms();
+        Some(former)
+    }
+
+    fn finish_disconnect(&self, former: u8, reason: DisconnectReason) {
         self.0.acks.close();
         self.end_stream();
         self.0.changed.notify_waiters();
@@ -170,7 +178,6 @@ impl Socket {
             metrics::count(disconnected_series(reason));
             self.notify(|| Observation::SocketDisconnected { socket: self, reason });
         }
-        true
     }
 
     /// Tells the program that the connection has moved to another transport.
