@@ -4,9 +4,11 @@ mod close;
 mod open;
 mod polling;
 mod refusals;
+mod request_body;
 mod response;
 mod websocket;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
@@ -24,6 +26,7 @@ use tokio::sync::Semaphore;
 use self::open::OpenResponse;
 use self::polling::close_with;
 use self::refusals::RefusalLogs;
+use self::request_body::RequestBody;
 use self::response::{empty_response, is_session_response, rejection_response};
 use crate::compression::{CompressionCapacity, Encoding};
 use crate::half_open::HalfOpenSessions;
@@ -59,6 +62,9 @@ struct Shared<A> {
     path_prefix: String,
     options: Options,
     application: A,
+    /// [`Engine::respond`]. The crate that creates the engine therefore contains the compiled code of all requests, and not
+    /// the crate that mounts it, which is the program: its builds are faster.
+    respond: fn(&Engine<A>, Request<RequestBody>) -> ResponseFuture,
     registry: Registry,
     half_open: HalfOpenSessions,
     address_limiter: AddressLimiter,
@@ -93,6 +99,7 @@ impl<A: Application> Engine<A> {
             address_limiter: AddressLimiter::new(options.address_limits.clone()),
             options,
             application,
+            respond: Self::respond,
             registry: Registry::default(),
             half_open: HalfOpenSessions::default(),
             compression_capacity: CompressionCapacity::default(),
@@ -160,13 +167,30 @@ impl<A: Application> Engine<A> {
     /// the response as delivered.
     pub fn handle<B>(
         &self,
-        mut request: Request<B>,
+        request: Request<B>,
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<A, B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let response = self.begin_response(request);
+        async move {
+            let Ok(response) = response.await;
+            response
+        }
+    }
+
+    /// Does what [`handle`](Self::handle) does.
+    pub(crate) fn begin_response<B>(&self, request: Request<B>) -> ResponseFuture
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        (self.0.respond)(self, request.map(RequestBody::new))
+    }
+
+    fn respond(&self, mut request: Request<RequestBody>) -> ResponseFuture {
         let upgrade = net::is_websocket_request(request.method(), request.headers(), request.extensions())
             .then(|| PendingUpgrade::from_request(&mut request));
         let (mut parts, body) = request.into_parts();
@@ -214,7 +238,7 @@ impl<A: Application> Engine<A> {
             }
         };
         let engine = self.clone();
-        async move {
+        Box::pin(async move {
             let response = match pending {
                 PendingResponse::Ready(response) => Ok(response),
                 PendingResponse::Open(opened) => Ok(engine.respond_to_open(opened, encoding).await),
@@ -236,10 +260,14 @@ impl<A: Application> Engine<A> {
             {
                 engine.options().call_on_headers(response.headers_mut(), &request, opens_session);
             }
-            response
-        }
+            Ok(response)
+        })
     }
 }
+
+/// The response to one HTTP request.
+pub(crate) type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>>;
 
 /// The result of [`Engine::handle`] before its future is first polled: a response, or a GET or POST that must wait.
 enum PendingResponse {

@@ -1,10 +1,11 @@
 //! The engine as a tower service, or as a layer in front of another service, and the listener that serves them.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use net::{HttpService, Listener, ListenerSettings};
 use tokio::net::ToSocketAddrs;
 use tower::{BoxError, Layer, Service};
 
-use crate::engine::{Engine, deadline_in};
+use crate::engine::{Engine, ResponseFuture, deadline_in};
 use crate::handler::Application;
 use crate::options::Options;
 
@@ -112,8 +113,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if self.0.claims(&mut request) {
-            let response = self.0.handle(request);
-            return Box::pin(async move { Ok(response.await) });
+            return self.0.begin_response(request);
         }
         let path = self.0.path();
         let mut response = Response::new(Full::from(format!("Not found: this service handles {path}/\n")));
@@ -167,7 +167,7 @@ where
 {
     type Response = Response<Either<Full<Bytes>, R>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = MiddlewareFuture<R, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -175,10 +175,37 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if self.engine.claims(&mut request) {
-            let response = self.engine.handle(request);
-            return Box::pin(async move { Ok(response.await.map(Either::Left)) });
+            return MiddlewareFuture::Engine(self.engine.begin_response(request));
         }
         let response = self.inner.call(request);
-        Box::pin(async move { Ok(response.await?.map(Either::Right)) })
+        MiddlewareFuture::Inner(Box::pin(async move { Ok(response.await?.map(Either::Right)) }))
+    }
+}
+
+type InnerFuture<R, E> = Pin<Box<dyn Future<Output = Result<Response<Either<Full<Bytes>, R>>, E>> + Send>>;
+
+/// The future of [`EngineMiddleware`].
+pub enum MiddlewareFuture<R, E> {
+    Engine(ResponseFuture),
+    Inner(InnerFuture<R, E>),
+}
+
+impl<R, E> Future for MiddlewareFuture<R, E> {
+    type Output = Result<Response<Either<Full<Bytes>, R>>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Engine(response) => {
+                let Ok(response) = ready!(response.as_mut().poll(cx));
+                Poll::Ready(Ok(response.map(Either::Left)))
+            }
+            Self::Inner(response) => response.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<R, E> fmt::Debug for MiddlewareFuture<R, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MiddlewareFuture").finish_non_exhaustive()
     }
 }

@@ -1,21 +1,20 @@
 //! The requests of a polling session: a GET, which waits for packets, and a POST, which delivers packets.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Poll, Waker};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use engineio_proto::{CloseReason, Packet, Transport};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use http_body::Body;
-use http_body_util::{Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use net::metrics::{self, Series};
 use net::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, PeerTimeout};
 use tokio::sync::oneshot;
-use tower::BoxError;
 
 use super::Engine;
+use super::request_body::RequestBody;
 use super::response::{empty_response, text_response};
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
@@ -53,23 +52,18 @@ impl<A: Application> Engine<A> {
         })
     }
 
-    pub(super) async fn handle_post<B>(
+    pub(super) async fn handle_post(
         &self,
         guard: PostGuard,
-        body: B,
+        body: RequestBody,
         is_binary: bool,
-    ) -> Result<Response<Full<Bytes>>, ConnectionError>
-    where
-        B: Body + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Response<Full<Bytes>>, ConnectionError> {
         let session = guard.session();
         let max_payload = self.0.options.protocol.max_payload;
-        let body = Limited::new(body, max_payload);
         let budget = &self.0.options.memory_budget;
         let mut memory = MemoryUsage::default();
         let body = tokio::select! {
-            body = collect(body, budget, &mut memory) => body,
+            body = collect(body, max_payload, budget, &mut memory) => body,
             () = PeerTimeout::new(self.0.options.http_request_body_timeout) => {
                 session.describe_close("the body of a POST did not arrive in time");
                 return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT));
@@ -81,8 +75,8 @@ impl<A: Application> Engine<A> {
                 session.format().decode_post(body, is_binary, max_payload)
             }
             Err(BodyError::TooMuchMemory) => return Ok(close_for_memory(session)),
-            Err(BodyError::Read(error)) if error.is::<LengthLimitError>() => None,
-            Err(BodyError::Read(_)) => {
+            Err(BodyError::TooLong) => None,
+            Err(BodyError::Read) => {
                 session.describe_close("the body of a POST did not arrive completely");
                 return Ok(close_with(session, StatusCode::BAD_REQUEST));
             }
@@ -115,29 +109,29 @@ impl<A: Application> Engine<A> {
 
 /// Why there is no body.
 enum BodyError {
-    Read(BoxError),
+    Read,
+    TooLong,
     /// The memory budget is exceeded, and this body is among the largest.
     TooMuchMemory,
 }
 
 /// Collects the body into one buffer. Each chunk is copied when it arrives. A list of one-byte chunks would take forty
 /// times the limit, and would keep their read buffers in memory.
-async fn collect<B: Body<Error = BoxError>>(
-    body: B,
+async fn collect(
+    mut body: RequestBody,
+    max_len: usize,
     budget: &MemoryBudget,
     memory: &mut MemoryUsage,
 ) -> Result<Vec<u8>, BodyError> {
-    let mut body = pin!(body);
     let mut bytes = Vec::new();
     let end = poll_fn(|cx| {
         let polled = loop {
-            match body.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        bytes.put(data);
-                    }
+            match body.poll_chunk(cx) {
+                Poll::Ready(Some(Ok(chunk))) if chunk.len() > max_len - bytes.len() => {
+                    break Poll::Ready(Err(BodyError::TooLong));
                 }
-                Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(BodyError::Read(error))),
+                Poll::Ready(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
+                Poll::Ready(Some(Err(_))) => break Poll::Ready(Err(BodyError::Read)),
                 Poll::Ready(None) => break Poll::Ready(Ok(())),
                 Poll::Pending => break Poll::Pending,
             }

@@ -1,6 +1,6 @@
 //! WebSocket handshakes: for a new session, and for the upgrade of a polling session.
 
-use std::future::{Future, Ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -63,7 +63,7 @@ impl<A: Application> Engine<A> {
                     let runtime = Handle::current();
                     let candidate = UpgradeCandidate { upgraded, framing, deflate, runtime };
                     session.send_command(Command::Candidate(candidate));
-                    None::<Ready<()>>
+                    None::<Driver<A>>
                 })
             }
             Err(error) => self.refuse_handshake(&error, parts),
