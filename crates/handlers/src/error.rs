@@ -62,11 +62,15 @@ impl HandlerError {
     /// the causes of that error. Pass `error.reallocate_into_boxed_dyn_error_without_backtrace()` instead, which keeps it. The
     /// guide has a type for handlers that does this.
     pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::from_source(error.into())
+    }
+
+    fn from_source(source: Box<dyn Error + Send + Sync>) -> Self {
         Self(Box::new(Inner {
             message: Self::INTERNAL_MESSAGE.into(),
             code: None,
             data: None,
-            source: Some(error.into()),
+            source: Some(source),
             is_internal: true,
         }))
     }

@@ -550,13 +550,19 @@ impl Observers {
     /// Calls the observers, if there are any. The caller holds no lock.
     #[inline]
     pub(crate) fn notify<'a>(&self, observation: impl FnOnce() -> Observation<'a>) {
+        if self.is_active() {
+            self.call(&observation());
+        }
+    }
+
+    #[cold]
+    pub(crate) fn call(&self, observation: &Observation<'_>) {
         if let Some(observers) = &self.0 {
-            call(observers, &observation());
+            call(observers, observation);
         }
     }
 }
 
-#[cold]
 fn call(observers: &[Box<dyn Observer>], observation: &Observation<'_>) {
     static PANICKED: LogRateLimit = LogRateLimit::new();
     // An observer that emits would otherwise call itself without end.

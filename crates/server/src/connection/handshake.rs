@@ -48,7 +48,12 @@ impl Handshake {
         let head = RequestHead::new(url, &mut headers);
         let address = request.extensions.get::<ClientAddress>().map(|client| client.ip());
         let is_secure = request.extensions.get::<ReceivedOverTls>().is_some();
-        let extensions: Vec<_> = keep.iter().filter_map(|keep| keep(&request.extensions)).collect();
+        let mut extensions = Vec::new();
+        for keep in keep {
+            if let Some(kept) = keep(&request.extensions) {
+                extensions.push(kept);
+            }
+        }
         let extensions = (!extensions.is_empty()).then(|| Box::new(KeptExtensions(extensions)));
         Self { head, address, issued, is_secure, extensions }
     }

@@ -181,11 +181,12 @@ impl Socket {
         }
     }
 
-    fn is_used(&self, flag: impl FnOnce(&Used) -> &AtomicBool) -> bool {
+    #[inline]
+    fn is_used(&self, flag: fn(&Used) -> &AtomicBool) -> bool {
         self.0.extensions.get().is_some_and(|own| flag(&own.used).load(Ordering::Acquire))
     }
 
-    pub(super) fn set_used(&self, flag: impl FnOnce(&Used) -> &AtomicBool) {
+    pub(super) fn set_used(&self, flag: fn(&Used) -> &AtomicBool) {
         flag(&self.0.own_extensions().used).store(true, Ordering::Release);
     }
 

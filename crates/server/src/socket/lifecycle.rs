@@ -191,7 +191,10 @@ impl Socket {
     /// Calls the observers of the server, if there are any.
     #[inline]
     pub(crate) fn notify<'a>(&self, observation: impl FnOnce() -> Observation<'a>) {
-        self.0.namespace.observers().notify(observation);
+        let observers = self.0.namespace.observers();
+        if observers.is_active() {
+            observers.call(&observation());
+        }
     }
 
     pub(crate) fn disconnect_reason(&self) -> Option<DisconnectReason> {
