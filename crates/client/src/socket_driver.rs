@@ -233,7 +233,7 @@ impl SocketDriver {
         };
         let env = ClientHandlerEnv { socket: &self.connected, handlers: &handlers, lifecycle: Some(change) };
         let mut context = Context::new(env);
-        match start_handler(&handler, &mut context, cx) {
+        match start_handler(handler, &mut context, cx) {
             FirstPoll::Pending(task) => self.running = Some(task),
             FirstPoll::Ready(result) => self.report(result),
             FirstPoll::Failed(error) => self.report(Err(error)),
