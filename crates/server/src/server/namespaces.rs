@@ -272,7 +272,7 @@ impl Namespaces {
     }
 
     /// Removes a namespace that a client has caused, unless it has a socket, or a session that may be recovered.
-    pub(crate) fn remove_if_empty(&self, namespace: &Namespace) {
+    pub(crate) fn remove_if_empty(self: &Arc<Self>, namespace: &Namespace) {
         if self.removable(namespace).is_none()
             || namespace.recovery().is_some_and(|kept| kept.kept().sessions > 0)
         {
@@ -284,14 +284,23 @@ impl Namespaces {
             if !is_empty || !table.namespaces.get(namespace.name()).is_some_and(|found| found.is(namespace)) {
                 return;
             }
-            table.from_clients -= 1;
             table.namespaces.remove(namespace.name())
         };
+        let place = ClientPlace(Arc::clone(self));
         tracing::debug!(namespace = %Excerpt(namespace.name()), "namespace removed");
         self.shared.observers.notify(|| Observation::NamespaceRemoved { namespace });
         if let Some(namespace) = &removed {
             // The adapter leaves the cluster, whether or not somebody waits for it.
-            drop(namespace.close_adapter());
+            let closing = namespace.close_adapter();
+            // Until then, the namespace counts. Otherwise clients could create and leave namespaces faster than the message bus
+            // can follow, and what waits for the bus would have no limit.
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) if !closing.is_now() => drop(runtime.spawn(async move {
+                    closing.await;
+                    drop(place);
+                })),
+                _ => drop(place),
+            }
         }
         // Dropped after the lock is released, because its handlers and its adapter may run code of the program.
         drop(removed);
@@ -311,6 +320,15 @@ impl Namespaces {
 
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of a removed namespace among those that clients have caused, until this is dropped.
+struct ClientPlace(Arc<Namespaces>);
+
+impl Drop for ClientPlace {
+    fn drop(&mut self) {
+        self.0.write().from_clients -= 1;
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tidewire_server::adapter::Host;
+use tidewire_server::adapter::{Host, Ready};
 use tidewire_server::{
     AckFailure, Adapter, Builder, ConnectError, InMemoryAdapter, Limits, Namespace, NamespaceRequest, Reply,
     Socket, State,
 };
+use tokio::sync::Semaphore;
 
 use crate::support::{Client, Gate, Log, program, serve, soon, until};
 
@@ -528,6 +529,46 @@ async fn clients_cause_at_most_as_many_namespaces_as_the_limit_says() {
             expect_refusal(&mut two, "/room-3", "Too many namespaces").await;
         }
     }
+}
+
+/// An adapter that needs time to leave its cluster.
+struct SlowToClose {
+    local: InMemoryAdapter,
+    may_leave: Arc<Semaphore>,
+}
+
+impl Adapter for SlowToClose {
+    fn local(&self) -> &InMemoryAdapter {
+        &self.local
+    }
+
+    fn close(&self) -> Ready {
+        let may_leave = Arc::clone(&self.may_leave);
+        Ready::after(async move { may_leave.acquire().await.expect("it is never closed").forget() })
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_counts_until_it_has_left_the_cluster() {
+    let may_leave = Arc::new(Semaphore::new(0));
+    let leaves = Arc::clone(&may_leave);
+    let (builder, _program) = program();
+    let builder = builder.adapter(move |_: &str, _: Weak<dyn Host>| -> Arc<dyn Adapter> {
+        Arc::new(SlowToClose { local: InMemoryAdapter::new(), may_leave: Arc::clone(&leaves) })
+    });
+    let io = builder.limits(limits(|limits| limits.max_client_namespaces = 2)).build();
+    let rooms = io.of_pattern(is_room);
+    let mut client = Client::join(serve(&io).await).await;
+    for namespace in ["/room-1,", "/room-2,"] {
+        client.connect(namespace).await;
+        client.send(&format!("41{namespace}")).await;
+    }
+    until(|| rooms.children().is_empty()).await;
+    expect_refusal(&mut client, "/room-3", "Too many namespaces").await;
+    may_leave.add_permits(1);
+    until(|| may_leave.available_permits() == 0).await;
+    client.connect("/room-3,").await;
+    expect_refusal(&mut client, "/room-4", "Too many namespaces").await;
 }
 
 #[tokio::test]
