@@ -1,6 +1,5 @@
 //! The side of the driver that an adapter calls.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,7 +21,6 @@ pub(crate) struct NamespaceBus {
     ready_until: Mutex<Option<Instant>>,
     /// The message of a server that leaves. It is sent when Redis does not count the server any more.
     close: Mutex<Option<Publication>>,
-    is_closed: AtomicBool,
 }
 
 /// How long closing a namespace waits for Redis.
@@ -32,13 +30,7 @@ impl NamespaceBus {
     pub(crate) fn new(owner: Arc<Owner>, namespace: &str, id: &NodeId) -> Self {
         let settings = &owner.shared.settings;
         let namespace = Arc::new(NamespaceState::new(settings.format, &settings.key, namespace, id));
-        Self {
-            owner,
-            namespace,
-            ready_until: Mutex::new(None),
-            close: Mutex::new(None),
-            is_closed: AtomicBool::new(false),
-        }
+        Self { owner, namespace, ready_until: Mutex::new(None), close: Mutex::new(None) }
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -142,7 +134,7 @@ impl Bus for NamespaceBus {
     }
 
     fn close(&self) -> Ready {
-        if self.is_closed.swap(true, Ordering::Relaxed) {
+        if self.namespace.close() {
             return Ready::now();
         }
         let (done, is_done) = oneshot::channel();

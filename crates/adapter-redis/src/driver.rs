@@ -130,8 +130,11 @@ impl Driver {
         self.members.push(member);
     }
 
-    fn remove(&mut self, namespace: &Arc<NamespaceState>) {
+    /// Returns whether the namespace was attached.
+    fn remove(&mut self, namespace: &Arc<NamespaceState>) -> bool {
+        let former = self.members.len();
         self.members.retain(|member| !Arc::ptr_eq(&member.namespace, namespace));
+        self.members.len() < former
     }
 
     fn handle_failure(&mut self, error: ConnectError) {
@@ -203,6 +206,8 @@ impl Driver {
             let mut next = command;
             while let Some(command) = next {
                 match command {
+                    // Clients can create and leave namespaces faster than Redis replies.
+                    Command::Attach(namespace) if namespace.is_closed() => {}
                     Command::Attach(namespace) => {
                         self.add(Arc::clone(&namespace));
                         if let Err(error) = subscriptions.attach(&namespace).await {
@@ -212,8 +217,11 @@ impl Driver {
                             member.handle_subscribed(&self.shared);
                         }
                     }
+                    Command::Detach { namespace, done, .. } if !self.remove(&namespace) => {
+                        // It was closed before it was attached.
+                        drop((namespace, done));
+                    }
                     Command::Detach { namespace, close, done } => {
-                        self.remove(&namespace);
                         if let Err(error) = subscriptions.detach(&namespace).await {
                             return Some(error.into());
                         }

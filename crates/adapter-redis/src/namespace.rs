@@ -1,6 +1,7 @@
 //! One namespace, as the driver sees it.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub(crate) struct NamespaceState {
     changed_rooms: Mutex<ChangedRooms>,
     /// Whether the server has been subscribed once.
     pub(crate) is_ready: watch::Sender<bool>,
+    is_closed: AtomicBool,
 }
 
 struct Started {
@@ -55,7 +57,18 @@ impl NamespaceState {
             deadline_changed: Notify::new(),
             changed_rooms: Mutex::default(),
             is_ready: watch::Sender::new(false),
+            is_closed: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that the namespace is closed. Returns whether it was closed before.
+    pub(crate) fn close(&self) -> bool {
+        self.is_closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Returns whether the namespace is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// Returns `false` if the namespace has been started before.

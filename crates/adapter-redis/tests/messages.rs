@@ -287,3 +287,21 @@ fn a_namespace_whose_name_ends_with_that_of_a_room_does_not_take_its_messages() 
     settle(&runtime, &[&one, &two]);
     assert_eq!(member.texts(), ["again"]);
 }
+
+#[test]
+fn a_namespace_that_is_closed_before_it_is_subscribed_costs_redis_nothing() {
+    const NAMESPACES: usize = 10_000;
+    let (redis, runtime) = (RedisServer::start(), runtime());
+    let (one, _) = start(&runtime, RedisAdapter::builder(redis.url()), 1);
+    let _guard = runtime.enter();
+    for number in 0..NAMESPACES {
+        let (adapter, _host) = namespace(&one.redis, &format!("/room-{number}"), Clock::start(), 0);
+        drop(adapter.close());
+    }
+    settle(&runtime, &[&one]);
+    let statistics: String = redis.command(&[b"INFO", b"commandstats"]);
+    let subscribed = statistics.lines().find_map(|line| line.strip_prefix("cmdstat_psubscribe:calls="));
+    let subscribed = subscribed.and_then(|rest| rest.split(',').next()?.parse::<usize>().ok());
+    let subscribed = subscribed.expect("the server has subscribed");
+    assert!(subscribed < NAMESPACES / 2, "{subscribed} of {NAMESPACES}");
+}
