@@ -45,6 +45,7 @@
 //! | `tls` | no | `wss` and `https`, with rustls and its `ring` crypto provider |
 //! | `http2` | no | HTTP/2 for servers, and WebSockets over HTTP/2 |
 //! | `compression` | no | permessage-deflate, and gzip and deflate for the responses to polling requests |
+//! | `proxy-protocol` | no | the PROXY protocol, for servers behind proxies of TCP connections |
 //! | `msgpack` | no | `MessagePackParser`, for peers that use the npm package `socket.io-msgpack-parser` |
 //! | `cluster` | no | `server::adapter::cluster::ClusterAdapter`, for clusters over a message bus of your own |
 //! | `redis` | no | `cluster`, and `redis`, the adapter of a server in a cluster over Redis or Valkey, and an emitter |
@@ -64,19 +65,29 @@ pub use self::client::{Ack, Data, EventName, HandlerError, RawArguments, Reply, 
 /// A Socket.IO client.
 #[cfg(feature = "client")]
 pub mod client {
-    // Has its own line, so that the compiler names the missing feature: it does not look through `*`.
+    // What a feature adds has its own line, so that the compiler names the missing feature: it does not look through `*`.
+    #[cfg(all(feature = "compression", not(target_family = "wasm")))]
+    pub use client::DeflateOptions;
     #[cfg(feature = "msgpack")]
     pub use client::MessagePackParser;
     pub use client::*;
+    #[cfg(all(feature = "tls", not(target_family = "wasm")))]
+    pub use client::{ClientTls, ClientTlsBuilder, TlsConfigError};
 }
 
 /// A Socket.IO server.
 #[cfg(feature = "server")]
 pub mod server {
     // As in `client`.
+    #[cfg(feature = "http2")]
+    pub use server::Http2Limits;
     #[cfg(feature = "msgpack")]
     pub use server::MessagePackParser;
     pub use server::*;
+    #[cfg(feature = "compression")]
+    pub use server::{DeflateOptions, HttpCompression};
+    #[cfg(feature = "tls")]
+    pub use server::{ServerTls, ServerTlsBuilder, TlsConfigError};
 }
 
 /// Engine.IO without Socket.IO.
@@ -102,7 +113,14 @@ pub mod engineio {
 /// WebSocket without Socket.IO.
 #[cfg(feature = "ws")]
 pub mod ws {
+    // As in `client`.
+    #[cfg(feature = "compression")]
+    pub use ws::DeflateOptions;
+    #[cfg(feature = "http2")]
+    pub use ws::Http2Limits;
     pub use ws::*;
+    #[cfg(feature = "tls")]
+    pub use ws::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder, TlsConfigError, rustls};
 }
 
 /// Clusters of Socket.IO servers over Redis or Valkey.
