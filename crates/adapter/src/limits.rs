@@ -1,5 +1,7 @@
 //! The limits on what an adapter stores for one socket.
 
+use std::fmt;
+
 use crate::room::Room;
 
 /// Limits of one socket. Each field names the attack that it protects against.
@@ -41,17 +43,15 @@ impl Default for Limits {
 }
 
 /// The reason why a socket could not join a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The socket is in the maximum number of rooms.
-    #[error("the socket is already in {max} rooms, the maximum")]
     TooManyRooms {
         /// The maximum number of rooms, [`Limits::max_rooms`].
         max: usize,
     },
     /// The name of the room is too long.
-    #[error("the room name is {len} bytes long, but the maximum is {max}")]
     NameTooLong {
         /// The length of the name in bytes.
         len: usize,
@@ -59,3 +59,16 @@ pub enum JoinError {
         max: usize,
     },
 }
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyRooms { max } => write!(f, "the socket is already in {max} rooms, the maximum"),
+            Self::NameTooLong { len, max } => {
+                write!(f, "the room name is {len} bytes long, but the maximum is {max}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}

@@ -18,6 +18,7 @@ mod state;
 mod tests;
 
 use std::borrow::Borrow;
+use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -235,52 +236,68 @@ pub struct KeptForRecovery {
 }
 
 /// The reason why a session cannot be recovered. The client then connects as a new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClaimError {
     /// There is no such session: it was never there, it was removed after its time or at a limit, its socket was
     /// disconnected by the client or the program, or another connection of the client has recovered it. Or the connection
     /// has made so many claims in vain that the server does not look for another session.
-    #[error("the session is not known")]
     UnknownSession,
     /// The session has expired.
-    #[error("the session has expired")]
     Expired,
     /// The client has sent an offset that no event has had, or only an event after its disconnect.
-    #[error("the offset is not one of this namespace")]
     InvalidOffset,
     /// The client has not received everything that its socket was sent, and the log does not reach back to its offset. Or the
     /// log does not reach back to the disconnect.
-    #[error("the log no longer contains all events after the offset")]
     LogTooShort,
     /// The server had no link to the others, so that events may be missing in the log.
-    #[error("the log has a gap after the offset")]
     Gap,
     /// The socket has left so many rooms that it is not known any more which events it has missed.
-    #[error("the rooms of the session at the offset are not known any more")]
     RoomsForgotten,
     /// The client has missed more events than it may get at once.
-    #[error("the client has missed too many events")]
     TooManyMissed,
     /// More events were sent to the rooms of the session than are examined for one client: twice as many as it may get. An
     /// event counts for each of these rooms that it was sent to, and once more for each room that it excludes.
-    #[error("too many events were sent to the rooms of the session")]
     TooManyToExamine,
     /// Another session on this server has the socket id of this one, so the session stays where it is.
-    #[error("another session on this server has the same socket id")]
     IdInUse,
     /// This server does not let a socket join so many rooms, or rooms with such names, but the server of the session does.
-    #[error("this server does not allow the rooms of the session")]
-    RoomsNotAllowed(#[source] JoinError),
+    RoomsNotAllowed(JoinError),
     /// A server that may have the session did not answer, could not say whether it has it, or has left the cluster.
-    #[error("a server that may have the session is not available")]
     ServerUnavailable,
     /// The message bus has not returned what this server had sent before the claim.
-    #[error("the message bus did not return earlier events in time")]
     TimedOut,
     /// Too many claims wait: of this connection (`max_pending_claims`), or of this server (`max_claims`).
-    #[error("too many claims of sessions are waiting")]
     TooManyClaims,
+}
+
+impl fmt::Display for ClaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownSession => "the session is not known",
+            Self::Expired => "the session has expired",
+            Self::InvalidOffset => "the offset is not one of this namespace",
+            Self::LogTooShort => "the log no longer contains all events after the offset",
+            Self::Gap => "the log has a gap after the offset",
+            Self::RoomsForgotten => "the rooms of the session at the offset are not known any more",
+            Self::TooManyMissed => "the client has missed too many events",
+            Self::TooManyToExamine => "too many events were sent to the rooms of the session",
+            Self::IdInUse => "another session on this server has the same socket id",
+            Self::RoomsNotAllowed(_) => "this server does not allow the rooms of the session",
+            Self::ServerUnavailable => "a server that may have the session is not available",
+            Self::TimedOut => "the message bus did not return earlier events in time",
+            Self::TooManyClaims => "too many claims of sessions are waiting",
+        })
+    }
+}
+
+impl Error for ClaimError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::RoomsNotAllowed(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 impl ClaimError {

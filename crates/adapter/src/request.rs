@@ -129,19 +129,28 @@ impl fmt::Display for Missing {
 }
 
 /// The reason why a reply will not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissingReason {
     /// The time is over.
-    #[error("it did not reply in time")]
     TimedOut,
     /// The client has disconnected, the other server has left the cluster, or this server has lost its link to it.
-    #[error("it has disconnected")]
     Disconnected,
     /// A limit was reached, also one of the message bus, so the request was not sent, or the reply was not sent or not kept.
-    #[error("a limit was reached")]
     Limit,
 }
+
+impl fmt::Display for MissingReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "it did not reply in time",
+            Self::Disconnected => "it has disconnected",
+            Self::Limit => "a limit was reached",
+        })
+    }
+}
+
+impl std::error::Error for MissingReason {}
 
 /// Waits for the acknowledgement of one client. If it is dropped, the client counts as disconnected.
 pub struct AckWaiter(Option<Waiting>);

@@ -95,6 +95,7 @@ mod session;
 mod upgrade;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::CloseReason;
@@ -182,22 +183,31 @@ pub struct Closed {
 }
 
 /// An error of the server that ended the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionError {
     /// The server sent no open packet in time.
-    #[error("the server did not send an open packet in time")]
     ConnectTimeout,
     /// The response to the first GET has no open packet.
-    #[error("the response to the first GET has no open packet")]
     NoOpenPacket,
     /// The open packet is not usable.
-    #[error("{0}")]
     Handshake(HandshakeError),
     /// The server sent data that is not an Engine.IO packet.
-    #[error("the server sent an invalid packet: {0}")]
     Packet(ParseError),
 }
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectTimeout => f.write_str("the server did not send an open packet in time"),
+            Self::NoOpenPacket => f.write_str("the response to the first GET has no open packet"),
+            Self::Handshake(error) => error.fmt(f),
+            Self::Packet(error) => write!(f, "the server sent an invalid packet: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SessionError {}
 
 /// What the driver sends next: on polling everything in one POST, on WebSocket each packet in a message of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

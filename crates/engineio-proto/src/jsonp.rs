@@ -4,22 +4,32 @@
 //! string. A POST is a form with the payload in the field `d`. The payloads are those of either revision. In revision 3
 //! they must have the text form: set `base64` of [`revision3::encode_payload`](crate::revision3::encode_payload).
 
+use std::fmt;
 use std::io;
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
 /// Why the body of a POST has no payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FormError {
     /// The form does not have exactly one field `d`. The Node server responds with `ok` to that, and does nothing.
-    #[error("the form does not have exactly one field `d`")]
     NoPayload,
     /// The payload is longer than the limit.
-    #[error("the payload is too long")]
     TooLong,
 }
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPayload => "the form does not have exactly one field `d`",
+            Self::TooLong => "the payload is too long",
+        })
+    }
+}
+
+impl std::error::Error for FormError {}
 
 /// The parameter `j` of a session: the index of the client's callback. A session keeps it.
 ///

@@ -1,6 +1,7 @@
 //! Engine.IO packets: a type character, then data.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,22 +31,31 @@ pub enum Packet<'a> {
 }
 
 /// Why a text is not a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseError {
     /// The text is empty.
-    #[error("empty packet")]
     Empty,
     /// The first character is not a packet type.
-    #[error("unknown packet type")]
     UnknownType,
     /// The length in front of a packet is not a number, or does not end at the end of a packet (revision 3 only).
-    #[error("invalid length of a packet in a payload")]
     Length,
     /// A text packet in a binary payload is not UTF-8 (revision 3 only).
-    #[error("text packet is not valid UTF-8")]
     Utf8,
 }
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "empty packet",
+            Self::UnknownType => "unknown packet type",
+            Self::Length => "invalid length of a packet in a payload",
+            Self::Utf8 => "text packet is not valid UTF-8",
+        })
+    }
+}
+
+impl std::error::Error for ParseError {}
 
 impl<'a> Packet<'a> {
     /// The packet that a server sends on a candidate in response to the probe.

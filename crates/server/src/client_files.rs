@@ -1,5 +1,6 @@
 //! The files of a JavaScript client, which the server offers to browsers. In Node: `serveClient`.
 
+use std::error::Error;
 use std::fmt;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -37,12 +38,22 @@ const NOT_IN_DIRECTORY: &str = "The directory of the JavaScript client does not 
 pub struct ClientFiles(StaticFiles);
 
 /// The files of the JavaScript client could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {path}", path = path.display())]
+#[derive(Debug)]
 pub struct ClientFilesError {
     path: PathBuf,
-    #[source]
     source: io::Error,
+}
+
+impl fmt::Display for ClientFilesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read {}", self.path.display())
+    }
+}
+
+impl Error for ClientFilesError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
 }
 
 impl ClientFiles {

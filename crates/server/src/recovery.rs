@@ -1,5 +1,7 @@
 //! Connection state recovery: its settings, and what a namespace and a socket have to do with it.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -136,15 +138,37 @@ impl RecoverySettings {
 }
 
 /// Why a client was not recovered, see [`Observation::RecoveryRefused`](crate::Observation::RecoveryRefused).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecoveryRefusal {
     /// The adapter does not have the session, or not everything that the client has missed.
-    #[error(transparent)]
-    Session(#[from] ClaimError),
+    Session(ClaimError),
     /// A middleware has refused the client. Its session is still kept. The client has received nothing that it missed.
-    #[error("a middleware has refused the client")]
     Middleware,
+}
+
+impl fmt::Display for RecoveryRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(error) => error.fmt(f),
+            Self::Middleware => f.write_str("a middleware has refused the client"),
+        }
+    }
+}
+
+impl Error for RecoveryRefusal {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Session(error) => error.source(),
+            Self::Middleware => None,
+        }
+    }
+}
+
+impl From<ClaimError> for RecoveryRefusal {
+    fn from(error: ClaimError) -> Self {
+        Self::Session(error)
+    }
 }
 
 /// What a socket of a recoverable namespace knows of its session.

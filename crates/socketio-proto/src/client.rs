@@ -66,6 +66,8 @@ mod send_buffer;
 mod socket;
 
 use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
@@ -103,18 +105,40 @@ pub struct Client<W> {
 pub struct SocketKey(usize);
 
 /// A protocol violation of the server. The connection must be closed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
     /// The server sent a message that is not a valid packet.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
+    Decode(DecodeError),
     /// The server sent more events before its response to CONNECT than the [`Limits`] allow.
-    #[error(
-        "the server sent too many events before it accepted the connection to the namespace \
-         (`max_receive_buffer_events`, `max_receive_buffer_bytes`)"
-    )]
     ReceiveBufferFull,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::ReceiveBufferFull => f.write_str(
+                "the server sent too many events before it accepted the connection to the namespace \
+                 (`max_receive_buffer_events`, `max_receive_buffer_bytes`)",
+            ),
+        }
+    }
+}
+
+impl Error for Violation {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Decode(error) => error.source(),
+            Self::ReceiveBufferFull => None,
+        }
+    }
+}
+
+impl From<DecodeError> for Violation {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
 }
 
 impl Violation {

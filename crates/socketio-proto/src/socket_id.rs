@@ -100,9 +100,16 @@ impl fmt::Debug for SocketId {
 }
 
 /// An error for a text that does not have the form of a socket id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a socket id has 20 characters of A-Z a-z 0-9 - _, perhaps after a namespace and `#`")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidSocketId;
+
+impl fmt::Display for InvalidSocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a socket id has 20 characters of A-Z a-z 0-9 - _, perhaps after a namespace and `#`")
+    }
+}
+
+impl std::error::Error for InvalidSocketId {}
 
 impl FromStr for SocketId {
     type Err = InvalidSocketId;

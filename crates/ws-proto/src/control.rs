@@ -1,5 +1,6 @@
 //! Control frames: their payload, the queue of frames to send, and a frame that has partially arrived.
 
+use std::fmt;
 use std::ops::Deref;
 
 use crate::close::CloseFrame;
@@ -39,12 +40,20 @@ impl AsRef<[u8]> for ControlPayload {
 }
 
 /// The payload is too long for a control frame. Nothing was queued.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("control frame payload of {len} bytes exceeds the limit of {MAX_CONTROL_PAYLOAD}")]
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct ControlTooLong {
     /// The length of the payload.
     pub len: usize,
 }
+
+impl fmt::Display for ControlTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { len } = self;
+        write!(f, "control frame payload of {len} bytes exceeds the limit of {MAX_CONTROL_PAYLOAD}")
+    }
+}
+
+impl std::error::Error for ControlTooLong {}
 
 /// A control frame to write, returned by [`Connection::poll_transmit`](crate::Connection::poll_transmit).
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -73,52 +73,91 @@ impl fmt::Display for CloseCause {
 ///
 /// After [`recv`](crate::WebSocket::recv) has returned `None`,
 /// [`WebSocket::close_cause`](crate::WebSocket::close_cause) returns how the connection ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the WebSocket is closed")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendError(pub Message);
 
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the WebSocket is closed")
+    }
+}
+
+impl std::error::Error for SendError {}
+
 /// Why [`WebSocket::try_send`](crate::WebSocket::try_send) did not queue a message. Each variant contains that message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrySendError {
     /// The message would exceed [`Limits::max_write_buffer_size`](crate::Limits::max_write_buffer_size), because the
     /// peer reads too slowly. Or another sender has begun a message that it sends piece by piece.
-    #[error("the write buffer is full, or another message is being sent piece by piece")]
     Full(Message),
     /// The connection is closing or has ended.
-    #[error("the WebSocket is closed")]
     Closed(Message),
     /// There is no connection at the moment, but the client may reconnect. Only a
     /// [`ReconnectingWebSocket`](crate::ReconnectingWebSocket) returns this error.
-    #[error("the WebSocket is not connected at the moment")]
     Disconnected(Message),
 }
 
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the write buffer is full, or another message is being sent piece by piece",
+            Self::Closed(_) => "the WebSocket is closed",
+            Self::Disconnected(_) => "the WebSocket is not connected at the moment",
+        })
+    }
+}
+
+impl std::error::Error for TrySendError {}
+
 /// The error of the [`Sink`](futures_sink::Sink) of messages: the connection is closing or has ended. Contains the
 /// message if it was passed to the sink and not sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the WebSocket is closed")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkError(pub Option<Message>);
 
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the WebSocket is closed")
+    }
+}
+
+impl std::error::Error for SinkError {}
+
 /// Why [`Sender::ping`](crate::Sender::ping) received no Pong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PingError {
     /// No Pong came within [`Limits::idle_timeout`](crate::Limits::idle_timeout). Either no task called `recv`, or the
     /// peer does not respond to Pings, or the Ping was still queued.
-    #[error("the peer did not respond to the Ping in time")]
     TimedOut,
     /// The connection is closing or has ended.
-    #[error("the WebSocket is closed")]
     Closed,
     /// The operating system returned no random bytes for the Ping's payload.
-    #[error("the operating system returned no random bytes")]
     NoRandomness,
 }
+
+impl fmt::Display for PingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "the peer did not respond to the Ping in time",
+            Self::Closed => "the WebSocket is closed",
+            Self::NoRandomness => "the operating system returned no random bytes",
+        })
+    }
+}
+
+impl std::error::Error for PingError {}
 
 /// The connection closed before the end of a message that is sent or received piece by piece.
 ///
 /// [`WebSocket::close_cause`](crate::WebSocket::close_cause) returns how the connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the WebSocket was closed in the middle of a message")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IncompleteMessage;
+
+impl fmt::Display for IncompleteMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the WebSocket was closed in the middle of a message")
+    }
+}
+
+impl std::error::Error for IncompleteMessage {}

@@ -184,7 +184,7 @@ mod tests {
             ] {
                 assert!(import(machine, banned).is_some(), "{machine} → {banned}");
             }
-            for fine in ["bytes", "http", "serde", "serde_json", "thiserror", "tracing"] {
+            for fine in ["bytes", "http", "serde", "serde_json", "tracing"] {
                 assert_eq!(import(machine, fine), None, "{machine} → {fine}");
             }
             assert_eq!(complaint_about_import(machine, "tokio", Kind::Development), None);
@@ -217,6 +217,17 @@ mod tests {
         }
         assert_eq!(import("adapter-redis", "redis"), None);
         assert_eq!(import("adapter-postgres", "tokio-postgres"), None);
+    }
+
+    #[test]
+    fn a_server_compiles_no_macro_for_errors() {
+        for of_a_server in ["ws-proto", "adapter", "handlers", "net", "ws", "engineio", "server"] {
+            assert!(import(of_a_server, "thiserror").is_some(), "{of_a_server} → thiserror");
+            assert_eq!(complaint_about_import(of_a_server, "thiserror", Kind::Development), None);
+        }
+        for other in ["client", "adapter-redis", "testing", "cli"] {
+            assert_eq!(import(other, "thiserror"), None, "{other} → thiserror");
+        }
     }
 
     #[test]

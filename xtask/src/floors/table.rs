@@ -98,6 +98,21 @@ pub(super) const BANS: &[Ban] = &[
         because: "database drivers belong in the adapter-* crates",
     },
     Ban {
+        crates: &[
+            "ws-proto",
+            "engineio-proto",
+            "socketio-proto",
+            "adapter",
+            "handlers",
+            "net",
+            "ws",
+            "engineio",
+            "server",
+        ],
+        imports: &["thiserror"],
+        because: "the crates of a server write `Display` and `Error` by hand, so that servers do not compile a macro for it",
+    },
+    Ban {
         crates: &["adapter-*"],
         imports: &["server", "engineio"],
         because: "an adapter carries messages between servers and does not depend on the server crates",

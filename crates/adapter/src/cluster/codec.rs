@@ -21,6 +21,9 @@ mod redis;
 mod sharded_redis;
 mod writer;
 
+use std::error::Error;
+use std::fmt;
+
 use socketio_proto::message_pack::MessagePackError;
 use socketio_proto::{DecoderLimits, EncodeError};
 
@@ -88,14 +91,12 @@ impl Default for DecodeLimits {
 }
 
 /// The reason why what has arrived is not a message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The message came over a channel that this namespace does not subscribe to.
-    #[error("the channel does not belong to the namespace")]
     UnknownChannel,
     /// The message is larger than [`DecodeLimits::max_message_bytes`].
-    #[error("the message has {size} bytes, but the maximum is {max}")]
     TooLarge {
         /// The size in bytes.
         size: usize,
@@ -103,34 +104,26 @@ pub enum DecodeError {
         max: usize,
     },
     /// The payload of a notification does not begin like JSON.
-    #[error("the payload of the notification is not JSON")]
     NotJson,
     /// The id of a row is not a number.
-    #[error("the id of the row is not a number")]
     InvalidRowId,
     /// The message begins like JSON and is not UTF-8.
-    #[error("the message is not UTF-8 text")]
     InvalidUtf8,
     /// The message is not MessagePack, or needs too much memory.
-    #[error(transparent)]
-    MessagePack(#[from] MessagePackError),
+    MessagePack(MessagePackError),
     /// The message is not JSON, or a member is missing or has another type.
-    #[error("the message does not have the form of its type: {reason}")]
     InvalidForm {
         /// What was expected and what was found, as an [`Excerpt`](socketio_proto::Excerpt).
         reason: String,
     },
     /// The message has a type that this version does not know.
-    #[error("the message has the unknown type {number}")]
     UnknownType {
         /// The type.
         number: u64,
     },
     /// The message has no type, and does not have the form of one that has none.
-    #[error("the message has no type")]
     MissingType,
     /// A member that this type of message must have is missing.
-    #[error("the {message} message has no {member:?}")]
     Missing {
         /// The name of the message, as [`Message::name`] returns it.
         message: &'static str,
@@ -138,44 +131,93 @@ pub enum DecodeError {
         member: &'static str,
     },
     /// The packet of a broadcast is not an event.
-    #[error("the packet of a broadcast has the type {number}, which is not that of an event")]
     NotAnEvent {
         /// The type of the packet.
         number: u64,
     },
     /// The event or the argument in the message is not valid.
-    #[error("the data of the message is not valid")]
-    InvalidData(#[from] socketio_proto::DecodeError),
+    InvalidData(socketio_proto::DecodeError),
     /// The id of a request is longer than [`RequestId::MAX_LEN`].
-    #[error("the id of the request has {len} bytes, but the maximum is {}", RequestId::MAX_LEN)]
     RequestIdTooLong {
         /// The length in bytes.
         len: usize,
     },
     /// The name of a server is longer than 64 bytes.
-    #[error("the name of the server has {len} bytes, but the maximum is {MAX_NODE_ID_LEN}")]
     NodeIdTooLong {
         /// The length in bytes.
         len: usize,
     },
     /// The message has more rooms than [`DecodeLimits::max_rooms`].
-    #[error("the message has more than {max} rooms")]
     TooManyRooms {
         /// The limit that was exceeded.
         max: usize,
     },
     /// The message has more sockets than [`DecodeLimits::max_sockets`].
-    #[error("the message has more than {max} sockets")]
     TooManySockets {
         /// The limit that was exceeded.
         max: usize,
     },
     /// The event has more binary values than [`DecodeLimits::max_attachments`].
-    #[error("the event has more than {max} binary values")]
     TooManyAttachments {
         /// The limit that was exceeded.
         max: usize,
     },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownChannel => f.write_str("the channel does not belong to the namespace"),
+            Self::TooLarge { size, max } => {
+                write!(f, "the message has {size} bytes, but the maximum is {max}")
+            }
+            Self::NotJson => f.write_str("the payload of the notification is not JSON"),
+            Self::InvalidRowId => f.write_str("the id of the row is not a number"),
+            Self::InvalidUtf8 => f.write_str("the message is not UTF-8 text"),
+            Self::MessagePack(error) => error.fmt(f),
+            Self::InvalidForm { reason } => {
+                write!(f, "the message does not have the form of its type: {reason}")
+            }
+            Self::UnknownType { number } => write!(f, "the message has the unknown type {number}"),
+            Self::MissingType => f.write_str("the message has no type"),
+            Self::Missing { message, member } => write!(f, "the {message} message has no {member:?}"),
+            Self::NotAnEvent { number } => {
+                write!(f, "the packet of a broadcast has the type {number}, which is not that of an event")
+            }
+            Self::InvalidData(_) => f.write_str("the data of the message is not valid"),
+            Self::RequestIdTooLong { len } => {
+                write!(f, "the id of the request has {len} bytes, but the maximum is {}", RequestId::MAX_LEN)
+            }
+            Self::NodeIdTooLong { len } => {
+                write!(f, "the name of the server has {len} bytes, but the maximum is {MAX_NODE_ID_LEN}")
+            }
+            Self::TooManyRooms { max } => write!(f, "the message has more than {max} rooms"),
+            Self::TooManySockets { max } => write!(f, "the message has more than {max} sockets"),
+            Self::TooManyAttachments { max } => write!(f, "the event has more than {max} binary values"),
+        }
+    }
+}
+
+impl Error for DecodeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::MessagePack(error) => error.source(),
+            Self::InvalidData(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<MessagePackError> for DecodeError {
+    fn from(error: MessagePackError) -> Self {
+        Self::MessagePack(error)
+    }
+}
+
+impl From<socketio_proto::DecodeError> for DecodeError {
+    fn from(error: socketio_proto::DecodeError) -> Self {
+        Self::InvalidData(error)
+    }
 }
 
 /// The longest name of a server that is accepted. Those of the official adapters have at most 16 bytes.
@@ -185,19 +227,41 @@ const MAX_NODE_ID_LEN: usize = 64;
 const EMITTER: &str = "emitter";
 
 /// The reason why a message cannot be published.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FormatError {
     /// The format has no such message. Servers of this format can do without it.
-    #[error("the format has no {message} message")]
     NoForm {
         /// The name of the message, as [`Message::name`] returns it.
         message: &'static str,
     },
     /// The data of the message cannot be written: binary values deeper than 127 levels, or beside an object that looks like
     /// a placeholder.
-    #[error("the data of the message cannot be written")]
-    Data(#[from] EncodeError),
+    Data(EncodeError),
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoForm { message } => write!(f, "the format has no {message} message"),
+            Self::Data(_) => f.write_str("the data of the message cannot be written"),
+        }
+    }
+}
+
+impl Error for FormatError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Data(error) => Some(error),
+            Self::NoForm { .. } => None,
+        }
+    }
+}
+
+impl From<EncodeError> for FormatError {
+    fn from(error: EncodeError) -> Self {
+        Self::Data(error)
+    }
 }
 
 impl FormatError {

@@ -1,17 +1,17 @@
 //! Why a message does not arrive.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 #[cfg(feature = "cluster")]
 use crate::request::MissingReason;
 
 /// Why other servers do not get a message of this server.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum PublishError {
     /// The message is larger than the message bus accepts.
-    #[error("the message has {size} bytes, but the message bus accepts only {max}")]
     TooLarge {
         /// The size of the message in bytes, as the driver has encoded it.
         size: usize,
@@ -19,9 +19,6 @@ pub enum PublishError {
         max: usize,
     },
     /// So much waits for the message bus that the driver takes no more. The bus is slow, or has been gone for some time.
-    #[error(
-        "{messages} messages with {bytes} bytes wait for the message bus, and there is no room for another one"
-    )]
     QueueFull {
         /// The messages that wait.
         messages: usize,
@@ -29,15 +26,41 @@ pub enum PublishError {
         bytes: usize,
     },
     /// The link to the message bus was lost while the message was on its way. Other servers may have it.
-    #[error("the link to the message bus was lost while the message was on its way")]
     LinkLost,
     /// The message bus has refused the message for another reason.
-    #[error("the message bus has refused the message")]
-    Refused(#[source] Arc<dyn Error + Send + Sync>),
+    Refused(Arc<dyn Error + Send + Sync>),
     /// The message bus has not returned an event in time (`ClusterOptions::log_timeout`), or has returned a later one
     /// instead. Other servers may have it.
-    #[error("the message bus has not returned the event")]
     NotReturned,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { size, max } => {
+                write!(f, "the message has {size} bytes, but the message bus accepts only {max}")
+            }
+            Self::QueueFull { messages, bytes } => write!(
+                f,
+                "{messages} messages with {bytes} bytes wait for the message bus, \
+                 and there is no room for another one"
+            ),
+            Self::LinkLost => {
+                f.write_str("the link to the message bus was lost while the message was on its way")
+            }
+            Self::Refused(_) => f.write_str("the message bus has refused the message"),
+            Self::NotReturned => f.write_str("the message bus has not returned the event"),
+        }
+    }
+}
+
+impl Error for PublishError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Refused(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(feature = "cluster")]

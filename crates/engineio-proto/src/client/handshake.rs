@@ -31,27 +31,38 @@ pub struct Handshake {
 }
 
 /// Why an open packet cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The data is not a JSON object.
-    #[error("the open packet is not a JSON object")]
     Json,
     /// `sid` is missing, not a string, empty, or longer than the limit.
-    #[error("`sid` in the open packet is missing, empty, too long or not a string")]
     SessionId,
     /// `upgrades` is not a list of strings.
-    #[error("`upgrades` in the open packet is not a list of strings")]
     Upgrades,
     /// `pingInterval` or `pingTimeout` is missing, not a number, or out of range. Their sum must be at least 1 ms, and
     /// at most the longest time that a JavaScript timer can wait: with a longer time, a JavaScript client would close
     /// the session at once.
-    #[error("`pingInterval` or `pingTimeout` in the open packet is missing, not a number or out of range")]
     Heartbeat,
     /// `maxPayload` is present, but not a number of bytes.
-    #[error("`maxPayload` in the open packet is not a number of bytes")]
     MaxPayload,
 }
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "the open packet is not a JSON object",
+            Self::SessionId => "`sid` in the open packet is missing, empty, too long or not a string",
+            Self::Upgrades => "`upgrades` in the open packet is not a list of strings",
+            Self::Heartbeat => {
+                "`pingInterval` or `pingTimeout` in the open packet is missing, not a number or out of range"
+            }
+            Self::MaxPayload => "`maxPayload` in the open packet is not a number of bytes",
+        })
+    }
+}
+
+impl std::error::Error for HandshakeError {}
 
 impl Handshake {
     /// The longest time that a JavaScript timer can wait, in milliseconds: 24.8 days.

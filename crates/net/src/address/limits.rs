@@ -1,5 +1,6 @@
 //! The limits on what one address may open, and the refusals.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -88,25 +89,38 @@ impl AddressLimits {
 }
 
 /// Why an address may not open another session now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressLimitError {
     /// [`AddressLimits::max_sessions`] is reached.
-    #[error("too many connections from this address")]
     TooManySessions,
     /// [`AddressLimits::max_unauthenticated`] is reached.
-    #[error("too many connections from this address that are not authenticated")]
     TooManyUnauthenticated,
     /// [`AddressLimits::max_unauthenticated_per_connection`] is reached.
-    #[error("too many sessions on this HTTP connection that are not authenticated")]
     TooManyOnConnection,
     /// [`AddressLimits::new_sessions_per_second`] and [`AddressLimits::burst`] are exceeded.
-    #[error("too many new connections from this address")]
     TooManyNewSessions {
         /// When the next one is allowed.
         retry_after: Duration,
     },
 }
+
+impl fmt::Display for AddressLimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooManySessions => "too many connections from this address",
+            Self::TooManyUnauthenticated => {
+                "too many connections from this address that are not authenticated"
+            }
+            Self::TooManyOnConnection => {
+                "too many sessions on this HTTP connection that are not authenticated"
+            }
+            Self::TooManyNewSessions { .. } => "too many new connections from this address",
+        })
+    }
+}
+
+impl std::error::Error for AddressLimitError {}
 
 impl AddressLimitError {
     /// Returns the name of the field of [`AddressLimits`] that is reached. `open` is the name of the one that limits what

@@ -1,5 +1,6 @@
 //! The trusted proxies, and the addresses of clients that they report.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,11 +60,18 @@ pub struct TrustedProxies {
 pub(crate) struct InProxyHeader;
 
 /// A text that is neither an address nor a network in CIDR notation.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is neither an IP address nor a network such as 10.0.0.0/8")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidNetwork {
     text: String,
 }
+
+impl fmt::Display for InvalidNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is neither an IP address nor a network such as 10.0.0.0/8", self.text)
+    }
+}
+
+impl std::error::Error for InvalidNetwork {}
 
 impl TrustedProxies {
     /// Trusts these addresses and networks, in CIDR notation. The header is `X-Forwarded-For`, or none for a request whose

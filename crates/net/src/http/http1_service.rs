@@ -1,5 +1,6 @@
 //! Rejects HTTP/1.1 requests that are ambiguous and that hyper would accept.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -116,19 +117,28 @@ impl AfterResponse {
 }
 
 /// Why a request is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    #[error("the request has no Host header")]
     HostMissing,
-    #[error("the request has more than one Host header")]
     HostRepeated,
-    #[error("the Host header is not a host with an optional port")]
     InvalidHost,
-    #[error("chunked is not the only transfer coding")]
     UnknownTransferCoding,
-    #[error("chunked is applied more than once")]
     ChunkedRepeated,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HostMissing => "the request has no Host header",
+            Self::HostRepeated => "the request has more than one Host header",
+            Self::InvalidHost => "the Host header is not a host with an optional port",
+            Self::UnknownTransferCoding => "chunked is not the only transfer coding",
+            Self::ChunkedRepeated => "chunked is applied more than once",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl Refusal {
     fn response(self) -> Response<()> {

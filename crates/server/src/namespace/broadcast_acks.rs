@@ -34,14 +34,12 @@ pub struct BroadcastAcks<R> {
 }
 
 /// The reason why an acknowledgement is missing.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum AckFailure {
     /// A client, or a server of the cluster, has not acknowledged.
-    #[error("{0}")]
     Missing(Missing),
     /// The acknowledgement does not fit the requested type.
-    #[error("cannot deserialize the acknowledgement: {error}")]
     Invalid {
         /// The socket, if it is connected to this server.
         socket: Option<SocketId>,
@@ -49,9 +47,20 @@ pub enum AckFailure {
         error: ArgumentsError,
     },
     /// The event was not sent to anybody.
-    #[error("the event was not sent: {0}")]
     NotSent(EmitError),
 }
+
+impl fmt::Display for AckFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(missing) => missing.fmt(f),
+            Self::Invalid { error, .. } => write!(f, "cannot deserialize the acknowledgement: {error}"),
+            Self::NotSent(error) => write!(f, "the event was not sent: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for AckFailure {}
 
 /// Some acknowledgements are missing.
 #[derive(Debug, Clone, PartialEq)]

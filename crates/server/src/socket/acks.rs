@@ -18,22 +18,31 @@ use tokio::sync::oneshot;
 use super::{EmitError, Socket};
 
 /// The reason why an acknowledgement could not be received.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AckError {
     /// The client did not acknowledge before the timeout.
-    #[error("operation has timed out")]
     Timeout,
     /// The socket was disconnected before the client acknowledged.
-    #[error("socket has been disconnected")]
     Disconnected,
     /// The event could not be sent.
-    #[error("the event was not sent: {0}")]
     NotSent(EmitError),
     /// The arguments of the acknowledgement do not fit the requested type.
-    #[error("cannot deserialize the acknowledgement: {0}")]
     Invalid(ArgumentsError),
 }
+
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("operation has timed out"),
+            Self::Disconnected => f.write_str("socket has been disconnected"),
+            Self::NotSent(error) => write!(f, "the event was not sent: {error}"),
+            Self::Invalid(error) => write!(f, "cannot deserialize the acknowledgement: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for AckError {}
 
 /// A future that resolves to the acknowledgement of an event, see [`Socket::emit_with_ack`]. If it is dropped, a later
 /// acknowledgement is ignored.

@@ -2,6 +2,7 @@
 //! that stay in this process.
 
 use std::any::TypeId;
+use std::fmt;
 use std::sync::Arc;
 
 use handlers::ReceivedEvent;
@@ -17,19 +18,28 @@ use crate::Observation;
 pub(super) type StoredData = Arc<Arguments<'static>>;
 
 /// The reason why the data of a socket cannot be read or stored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DataError {
     /// The stored data has another type. Before the first [`Socket::set_data`], the data is an empty object.
-    #[error("the data of the socket has another type: {reason}")]
     Deserialize {
         /// What was expected and what was found.
         reason: String,
     },
     /// The new data cannot be serialized. The stored data is unchanged.
-    #[error("the data for the socket cannot be serialized: {0}")]
     Serialize(EncodeError),
 }
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deserialize { reason } => write!(f, "the data of the socket has another type: {reason}"),
+            Self::Serialize(error) => write!(f, "the data for the socket cannot be serialized: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DataError {}
 
 impl Socket {
     /// Returns the data of the socket, deserialized as `T`. Before the first [`set_data`](Self::set_data), the data is

@@ -1,5 +1,7 @@
 //! Sending events to one socket.
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use adapter::{BroadcastOptions, DeliveryPolicy};
@@ -57,18 +59,40 @@ pub(crate) fn log_emit_error(event: &str, error: &EmitError) {
 const MAX_OFFSET_LEN: usize = 128 + 3;
 
 /// The reason why an event was not sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EmitError {
     /// The client's write buffer is full.
-    #[error("the client's write buffer is full")]
     Full,
     /// The socket is disconnected.
-    #[error("socket has been disconnected")]
     Disconnected,
     /// The event cannot be encoded.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
+    Encode(EncodeError),
+}
+
+impl fmt::Display for EmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the client's write buffer is full"),
+            Self::Disconnected => f.write_str("socket has been disconnected"),
+            Self::Encode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for EmitError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Encode(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<EncodeError> for EmitError {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
 }
 
 impl From<PushError> for EmitError {

@@ -100,28 +100,36 @@ impl AckId {
 }
 
 /// The reason why an acknowledgement did not arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AckError {
     /// The acknowledgement did not arrive before the deadline. If the event was still in the send buffer, it was
     /// removed.
-    #[error("operation has timed out")]
     Timeout,
     /// The connection ended after the event was sent, the program disconnected the socket, or the driver stopped
     /// reconnecting.
-    #[error("socket has been disconnected")]
     Disconnected,
     /// The send buffer was full, and the event was dropped for a newer event.
-    #[error("the event was dropped from the full send buffer")]
     Dropped,
 }
 
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "operation has timed out",
+            Self::Disconnected => "socket has been disconnected",
+            Self::Dropped => "the event was dropped from the full send buffer",
+        })
+    }
+}
+
+impl std::error::Error for AckError {}
+
 /// The reason why a connection to a namespace failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The server has rejected the request with this message.
-    #[error("{message}")]
     Rejected {
         /// The message of the server.
         message: String,
@@ -129,17 +137,27 @@ pub enum ConnectError {
         data: Option<RawJson<'static>>,
     },
     /// The server sent no socket id. It uses an older protocol.
-    #[error(
-        "the server sent no socket id: it is a Socket.IO v2 server, but this client requires v3 or newer"
-    )]
     UnsupportedServerVersion,
     /// The server sent a socket id that is too long.
-    #[error("the server sent a socket id of more than {max} bytes")]
     IdTooLong {
         /// The maximum length in bytes, [`Limits::max_id_len`](super::Limits::max_id_len).
         max: usize,
     },
 }
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected { message, .. } => message.fmt(f),
+            Self::UnsupportedServerVersion => f.write_str(
+                "the server sent no socket id: it is a Socket.IO v2 server, but this client requires v3 or newer",
+            ),
+            Self::IdTooLong { max } => write!(f, "the server sent a socket id of more than {max} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
 
 impl ConnectError {
     /// Reads the payload of CONNECT_ERROR: an object with `message` and optionally `data`, or only the message as a

@@ -3,6 +3,7 @@
 mod handle_packet;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use engineio_proto::{EncodedMessage, MessageEncoder, SharedMessage};
@@ -105,16 +106,25 @@ pub enum EmitAction {
 }
 
 /// The reason why a message cannot be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EmitError {
     /// The socket is not connected, and the send buffer is full.
-    #[error("the socket is not connected and its send buffer is full")]
     BufferFull,
     /// There is already a waiter for an acknowledgement with this id.
-    #[error("there is already a waiter for an acknowledgement with this id")]
     AckIdInUse,
 }
+
+impl fmt::Display for EmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BufferFull => "the socket is not connected and its send buffer is full",
+            Self::AckIdInUse => "there is already a waiter for an acknowledgement with this id",
+        })
+    }
+}
+
+impl std::error::Error for EmitError {}
 
 impl<W> Socket<W> {
     /// Creates an inactive socket.

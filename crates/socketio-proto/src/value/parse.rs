@@ -1,5 +1,7 @@
 //! Parses JSON text and attachments into a value, without recursion.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{Number, Object, Value};
@@ -12,13 +14,22 @@ use crate::scan::{ScanError, ScanObserver, scan_value_prefix};
 pub(super) const MAX_DEPTH: usize = 127;
 
 /// The reason why a text is not a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParseError {
-    #[error("invalid JSON at byte {0}")]
     Syntax(usize),
-    #[error("the value is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
 }
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(offset) => write!(f, "invalid JSON at byte {offset}"),
+            Self::TooDeep => write!(f, "the value is nested deeper than {MAX_DEPTH} levels"),
+        }
+    }
+}
+
+impl std::error::Error for ParseError {}
 
 /// Parses the value at the beginning of `text`. Returns it and the length of its text. Placeholders become the
 /// attachments that they refer to.

@@ -2,6 +2,8 @@
 
 mod uri;
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
@@ -200,56 +202,89 @@ impl Negotiated {
 }
 
 /// The request cannot be created, because the program passed something that must not be in an opening handshake.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ClientHandshakeError {
     /// A header that the handshake sets itself, or that would announce a body.
-    #[error("the header {0} is set by the handshake or announces a body, and must not be passed")]
     ReservedHeader(HeaderName),
     /// `Host` is repeated, or is not a host with an optional port.
-    #[error("the Host header is not one host with an optional port")]
     InvalidHost,
     /// A subprotocol is not a token (§4.1, 10).
-    #[error("the subprotocol {0:?} is not a token")]
     InvalidProtocol(String),
     /// A subprotocol is offered twice (§4.1, 10).
-    #[error("the subprotocol {0:?} is offered twice")]
     ProtocolRepeated(String),
     /// More than [`MAX_OFFERED_PROTOCOLS`] (64) subprotocols are offered.
-    #[error("more than {MAX_OFFERED_PROTOCOLS} subprotocols are offered")]
     TooManyProtocols,
 }
 
+impl fmt::Display for ClientHandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReservedHeader(name) => {
+                write!(
+                    f,
+                    "the header {name} is set by the handshake or announces a body, and must not be passed"
+                )
+            }
+            Self::InvalidHost => f.write_str("the Host header is not one host with an optional port"),
+            Self::InvalidProtocol(protocol) => write!(f, "the subprotocol {protocol:?} is not a token"),
+            Self::ProtocolRepeated(protocol) => write!(f, "the subprotocol {protocol:?} is offered twice"),
+            Self::TooManyProtocols => write!(f, "more than {MAX_OFFERED_PROTOCOLS} subprotocols are offered"),
+        }
+    }
+}
+
+impl std::error::Error for ClientHandshakeError {}
+
 /// The server's response does not open a WebSocket (§4.1).
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum HandshakeResponseError {
     /// The status is not 101. The response is an ordinary HTTP response, and its status has its usual meaning.
-    #[error("the server responded with {0} instead of 101")]
     Status(StatusCode),
     /// `Upgrade` is not `websocket`.
-    #[error("the Upgrade header of the response is not \"websocket\"")]
     UpgradeMissing,
     /// `Connection` does not list `upgrade`.
-    #[error("the Connection header of the response does not contain \"upgrade\"")]
     ConnectionWithoutUpgrade,
     /// `Sec-WebSocket-Accept` is missing.
-    #[error("the response has no Sec-WebSocket-Accept header")]
     AcceptMissing,
     /// `Sec-WebSocket-Accept` does not match the key of the request. The server does not support WebSocket, or the
     /// response belongs to another request.
-    #[error("the Sec-WebSocket-Accept header of the response does not match the key of the request")]
     InvalidAccept,
     /// The response accepts an extension that was not offered, or parameters that were not offered.
-    #[error("the response accepts an extension or parameters that were not offered")]
     ExtensionNotOffered,
     /// The response selects a subprotocol that was not offered.
-    #[error("the response selects the subprotocol {0:?}, which was not offered")]
     ProtocolNotOffered(String),
     /// `Sec-WebSocket-Protocol` is repeated.
-    #[error("the Sec-WebSocket-Protocol header of the response is repeated")]
     ProtocolRepeated,
 }
+
+impl fmt::Display for HandshakeResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "the server responded with {status} instead of 101"),
+            Self::UpgradeMissing => f.write_str("the Upgrade header of the response is not \"websocket\""),
+            Self::ConnectionWithoutUpgrade => {
+                f.write_str("the Connection header of the response does not contain \"upgrade\"")
+            }
+            Self::AcceptMissing => f.write_str("the response has no Sec-WebSocket-Accept header"),
+            Self::InvalidAccept => f.write_str(
+                "the Sec-WebSocket-Accept header of the response does not match the key of the request",
+            ),
+            Self::ExtensionNotOffered => {
+                f.write_str("the response accepts an extension or parameters that were not offered")
+            }
+            Self::ProtocolNotOffered(protocol) => {
+                write!(f, "the response selects the subprotocol {protocol:?}, which was not offered")
+            }
+            Self::ProtocolRepeated => {
+                f.write_str("the Sec-WebSocket-Protocol header of the response is repeated")
+            }
+        }
+    }
+}
+
+impl std::error::Error for HandshakeResponseError {}
 
 /// Returns the program's `Host`, or the host of the URI.
 fn host(uri: &WebSocketUri, headers: &HeaderMap) -> Result<HeaderValue, ClientHandshakeError> {

@@ -1,84 +1,99 @@
 //! The reasons for which an opening handshake is rejected, and the HTTP response for each.
 
+use std::fmt;
+
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
 
 /// The request is not a valid opening handshake (RFC 6455 §4.2.1).
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The method is not `GET`.
-    #[error("a WebSocket handshake has to be a GET request")]
     MethodNotGet,
     /// The target is neither a path nor an `http` or `https` URI.
-    #[error("the target of a WebSocket handshake has to be a path")]
     InvalidTarget,
     /// The version is not HTTP/1.1.
-    #[error("a WebSocket handshake has to use HTTP/1.1")]
     HttpVersion,
     /// `Host` is missing or empty.
-    #[error("the Host header is missing")]
     HostMissing,
     /// `Host` is repeated.
-    #[error("the Host header is repeated")]
     HostRepeated,
     /// `Host` is not a host with an optional port.
-    #[error("the Host header is not a host with an optional port")]
     InvalidHost,
     /// The request has a `Content-Length` above zero or a `Transfer-Encoding`.
-    #[error("a WebSocket handshake must not have a body")]
     BodyNotAllowed,
     /// `Upgrade` does not list `websocket`.
-    #[error("the Upgrade header does not contain \"websocket\"")]
     UpgradeMissing,
     /// `Connection` does not list `upgrade`.
-    #[error("the Connection header does not contain \"upgrade\"")]
     ConnectionWithoutUpgrade,
     /// `Sec-WebSocket-Key` is missing.
-    #[error("the Sec-WebSocket-Key header is missing")]
     KeyMissing,
     /// `Sec-WebSocket-Key` is repeated.
-    #[error("the Sec-WebSocket-Key header is repeated")]
     KeyRepeated,
     /// `Sec-WebSocket-Key` is not the base64 of sixteen bytes.
-    #[error("the Sec-WebSocket-Key header is not 16 bytes in base64")]
     InvalidKey,
     /// `Sec-WebSocket-Version` is missing or not 13.
-    #[error("the Sec-WebSocket-Version header has to be 13")]
     UnsupportedVersion,
     /// `Sec-WebSocket-Version` is repeated.
-    #[error("the Sec-WebSocket-Version header is repeated")]
     VersionRepeated,
     /// `Sec-WebSocket-Protocol` is not a list of tokens.
-    #[error("the Sec-WebSocket-Protocol header is not a list of tokens")]
     InvalidProtocol,
     /// `Sec-WebSocket-Protocol` contains a subprotocol twice.
-    #[error("the Sec-WebSocket-Protocol header offers a protocol twice")]
     ProtocolRepeated,
     /// `Sec-WebSocket-Protocol` contains more than [`MAX_OFFERED_PROTOCOLS`](crate::MAX_OFFERED_PROTOCOLS)
     /// subprotocols.
-    #[error("the Sec-WebSocket-Protocol header offers too many protocols")]
     TooManyProtocols,
     /// `Sec-WebSocket-Extensions` is not a list of extensions (§9.1).
-    #[error("the Sec-WebSocket-Extensions header is not a list of extensions")]
     InvalidExtensions,
     /// `Origin` is not allowed, see [`AllowedOrigins`](crate::AllowedOrigins) (§10.2).
-    #[error("pages of this origin may not connect")]
     OriginNotAllowed,
     /// An HTTP/2 request is not a CONNECT with a `:protocol` (RFC 8441 §4).
-    #[error("over HTTP/2 a WebSocket handshake has to be an extended CONNECT request (RFC 8441)")]
     NotExtendedConnect,
     /// The `:protocol` of an extended CONNECT is not `websocket`.
-    #[error("the :protocol of an extended CONNECT request has to be websocket")]
     UnsupportedConnectProtocol,
     /// An HTTP/2 request has an `Upgrade` or `Connection` header (RFC 8441 §5).
-    #[error("over HTTP/2 there must be neither an Upgrade nor a Connection header")]
     UpgradeInHttp2,
     /// `Sec-WebSocket-Version` of an HTTP/2 request is missing or not 13. The status is 400, because a response with
     /// status 426 requires an `Upgrade` header, which HTTP/2 forbids.
-    #[error("the Sec-WebSocket-Version header has to be 13")]
     UnsupportedVersionInHttp2,
 }
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MethodNotGet => "a WebSocket handshake has to be a GET request",
+            Self::InvalidTarget => "the target of a WebSocket handshake has to be a path",
+            Self::HttpVersion => "a WebSocket handshake has to use HTTP/1.1",
+            Self::HostMissing => "the Host header is missing",
+            Self::HostRepeated => "the Host header is repeated",
+            Self::InvalidHost => "the Host header is not a host with an optional port",
+            Self::BodyNotAllowed => "a WebSocket handshake must not have a body",
+            Self::UpgradeMissing => "the Upgrade header does not contain \"websocket\"",
+            Self::ConnectionWithoutUpgrade => "the Connection header does not contain \"upgrade\"",
+            Self::KeyMissing => "the Sec-WebSocket-Key header is missing",
+            Self::KeyRepeated => "the Sec-WebSocket-Key header is repeated",
+            Self::InvalidKey => "the Sec-WebSocket-Key header is not 16 bytes in base64",
+            Self::UnsupportedVersion => "the Sec-WebSocket-Version header has to be 13",
+            Self::VersionRepeated => "the Sec-WebSocket-Version header is repeated",
+            Self::InvalidProtocol => "the Sec-WebSocket-Protocol header is not a list of tokens",
+            Self::ProtocolRepeated => "the Sec-WebSocket-Protocol header offers a protocol twice",
+            Self::TooManyProtocols => "the Sec-WebSocket-Protocol header offers too many protocols",
+            Self::InvalidExtensions => "the Sec-WebSocket-Extensions header is not a list of extensions",
+            Self::OriginNotAllowed => "pages of this origin may not connect",
+            Self::NotExtendedConnect => {
+                "over HTTP/2 a WebSocket handshake has to be an extended CONNECT request (RFC 8441)"
+            }
+            Self::UnsupportedConnectProtocol => {
+                "the :protocol of an extended CONNECT request has to be websocket"
+            }
+            Self::UpgradeInHttp2 => "over HTTP/2 there must be neither an Upgrade nor a Connection header",
+            Self::UnsupportedVersionInHttp2 => "the Sec-WebSocket-Version header has to be 13",
+        })
+    }
+}
+
+impl std::error::Error for HandshakeError {}
 
 impl HandshakeError {
     /// Returns the status of the response: 405 for a wrong method, 426 for a missing upgrade or a wrong version, 403

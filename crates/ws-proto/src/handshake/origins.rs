@@ -1,5 +1,7 @@
 //! The check of which pages may connect (RFC 6455 §10.2).
 
+use std::fmt;
+
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -51,15 +53,24 @@ enum OriginPattern {
 }
 
 /// The text is not an origin, and would never match one that a browser sends.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "{0:?} is not an origin: a scheme, a host and optionally a port, for instance https://example.com, \
-    https://*.example.com or http://localhost:5173; file:// and null are origins too"
-)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InvalidOrigin(
     /// The text.
     pub String,
 );
+
+impl fmt::Display for InvalidOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is not an origin: a scheme, a host and optionally a port, for instance https://example.com, \
+             https://*.example.com or http://localhost:5173; file:// and null are origins too",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for InvalidOrigin {}
 
 impl AllowedOrigins {
     /// Allows the listed origins. An origin is a scheme, a host, and the port unless it is the default port of the

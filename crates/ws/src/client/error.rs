@@ -11,43 +11,91 @@ use net::{DialError, ErrorChain, ExchangeError, ProxyError, TlsError};
 use ws_proto::{ClientHandshakeError, HandshakeResponseError, UriError};
 
 /// Why a client could not connect.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL is not a valid WebSocket URL.
-    #[error(transparent)]
-    Url(#[from] UriError),
+    Url(UriError),
     /// A header or a subprotocol cannot be used in the request.
-    #[error(transparent)]
-    Request(#[from] ClientHandshakeError),
+    Request(ClientHandshakeError),
     /// A name or a value that was passed to [`Connector::header`](crate::Connector::header) is not valid. Contains the
     /// name.
-    #[error("{0:?} is not a valid header name, or its value is not a valid header value")]
     InvalidHeader(String),
     /// The operating system returned no random bytes, which the handshake key requires.
-    #[error("the operating system returned no random bytes: {}", ErrorChain(.0))]
     NoRandomness(io::Error),
     /// No stream to the server could be opened: the host name does not resolve, all its addresses fail, the proxy
     /// rejects the tunnel, or TLS fails.
-    #[error(transparent)]
-    Dial(#[from] DialError),
+    Dial(DialError),
     /// The server sent no response, or not an HTTP/1.1 response. A common cause is `ws` instead of `wss`, on a port
     /// that expects TLS.
-    #[error("no response to the handshake: {0}")]
     NoResponse(ExchangeError),
     /// The server responded with a status other than 101, for example 401, 404, or 302 with a `Location`. The body
     /// contains the bytes that arrived within a second, at most 16 KiB.
-    #[error("the server responded with {}", ResponseSummary(.0))]
     Rejected(Box<Response<Bytes>>),
     /// The server accepted the handshake with an invalid response (RFC 6455 §4.1).
-    #[error(transparent)]
-    Handshake(#[from] HandshakeResponseError),
+    Handshake(HandshakeResponseError),
     /// Connecting took longer than [`Connector::timeout`](crate::Connector::timeout).
-    #[error("connecting timed out")]
     TimedOut,
     /// A hook of the program failed, see [`Reconnection`](crate::Reconnection).
-    #[error(transparent)]
     Hook(Box<dyn Error + Send + Sync>),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => error.fmt(f),
+            Self::Request(error) => error.fmt(f),
+            Self::InvalidHeader(name) => {
+                write!(f, "{name:?} is not a valid header name, or its value is not a valid header value")
+            }
+            Self::NoRandomness(error) => {
+                write!(f, "the operating system returned no random bytes: {}", ErrorChain(error))
+            }
+            Self::Dial(error) => error.fmt(f),
+            Self::NoResponse(error) => write!(f, "no response to the handshake: {error}"),
+            Self::Rejected(response) => write!(f, "the server responded with {}", ResponseSummary(response)),
+            Self::Handshake(error) => error.fmt(f),
+            Self::TimedOut => f.write_str("connecting timed out"),
+            Self::Hook(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Url(error) => error.source(),
+            Self::Request(error) => error.source(),
+            Self::Dial(error) => error.source(),
+            Self::Handshake(error) => error.source(),
+            Self::Hook(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<UriError> for ConnectError {
+    fn from(error: UriError) -> Self {
+        Self::Url(error)
+    }
+}
+
+impl From<ClientHandshakeError> for ConnectError {
+    fn from(error: ClientHandshakeError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<DialError> for ConnectError {
+    fn from(error: DialError) -> Self {
+        Self::Dial(error)
+    }
+}
+
+impl From<HandshakeResponseError> for ConnectError {
+    fn from(error: HandshakeResponseError) -> Self {
+        Self::Handshake(error)
+    }
 }
 
 impl ConnectError {

@@ -1,5 +1,7 @@
 //! [`Upgrade`] as an axum extractor.
 
+use std::error::Error;
+use std::fmt;
 use std::mem;
 
 use axum_core::extract::FromRequestParts;
@@ -46,13 +48,29 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
 }
 
 /// Why [`Upgrade`] could not be extracted. Its response is [`HandshakeError::response`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpgradeRejection(
     /// The error of the handshake. `?` converts it into this type, for example in `upgrade.allow_origins(..)?`.
-    #[from]
     pub HandshakeError,
 );
+
+impl fmt::Display for UpgradeRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for UpgradeRejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<HandshakeError> for UpgradeRejection {
+    fn from(error: HandshakeError) -> Self {
+        Self(error)
+    }
+}
 
 impl IntoResponse for UpgradeRejection {
     fn into_response(self) -> Response {

@@ -1,5 +1,7 @@
 //! The errors of a client that cannot connect.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -10,11 +12,10 @@ use crate::tls::TlsError;
 use ws_proto::ErrorChain;
 
 /// Why a [`Dialer`](crate::Dialer) could not connect.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum DialError {
     /// The host name could not be resolved.
-    #[error("cannot resolve {host}: {}", ErrorChain(error))]
     Resolve {
         /// The host name.
         host: String,
@@ -22,7 +23,6 @@ pub enum DialError {
         error: io::Error,
     },
     /// No address of the host accepted a connection. The error is that of the first address tried.
-    #[error("cannot connect to {address}: {}", ErrorChain(error))]
     Connect {
         /// The address.
         address: SocketAddr,
@@ -30,7 +30,6 @@ pub enum DialError {
         error: io::Error,
     },
     /// The proxy could not be used.
-    #[error("no connection through the proxy {proxy}: {error}")]
     Proxy {
         /// The host and port of the proxy.
         proxy: String,
@@ -38,35 +37,81 @@ pub enum DialError {
         error: ProxyError,
     },
     /// The function of [`Dialer::dial_with`](crate::Dialer::dial_with) failed.
-    #[error("cannot open a stream to the server: {}", ErrorChain(.0))]
     Custom(io::Error),
     /// The TLS handshake failed, or TLS is not configured correctly.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tls(TlsError),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve { host, error } => write!(f, "cannot resolve {host}: {}", ErrorChain(error)),
+            Self::Connect { address, error } => {
+                write!(f, "cannot connect to {address}: {}", ErrorChain(error))
+            }
+            Self::Proxy { proxy, error } => write!(f, "no connection through the proxy {proxy}: {error}"),
+            Self::Custom(error) => write!(f, "cannot open a stream to the server: {}", ErrorChain(error)),
+            Self::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for DialError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Tls(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<TlsError> for DialError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
 }
 
 /// Why a proxy did not connect to the target.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ProxyError {
     /// The proxy itself cannot be reached.
-    #[error(transparent)]
     Unreachable(Box<DialError>),
     /// The proxy URL has a scheme that is not supported, for instance SOCKS. Only CONNECT (RFC 9110 §9.3.6) is
     /// supported.
-    #[error("the proxy scheme {0} is not supported, use http or https")]
     UnknownScheme(String),
     /// The proxy refused the request. With status 407 it requires credentials, or rejected the credentials that were
     /// sent.
-    #[error("the proxy responded with {0}")]
     Rejected(StatusCode),
     /// The proxy does not speak HTTP, or closed the connection before its response was complete.
-    #[error(transparent)]
     Http(ExchangeError),
     /// The proxy sent bytes after its response. They cannot come from the target: in TLS and in HTTP the client speaks
     /// first.
-    #[error("the proxy sent bytes after its response")]
     UnexpectedBytes,
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) => error.fmt(f),
+            Self::UnknownScheme(scheme) => {
+                write!(f, "the proxy scheme {scheme} is not supported, use http or https")
+            }
+            Self::Rejected(status) => write!(f, "the proxy responded with {status}"),
+            Self::Http(error) => error.fmt(f),
+            Self::UnexpectedBytes => f.write_str("the proxy sent bytes after its response"),
+        }
+    }
+}
+
+impl Error for ProxyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unreachable(error) => error.source(),
+            Self::Http(error) => error.source(),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

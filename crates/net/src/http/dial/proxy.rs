@@ -55,9 +55,16 @@ impl Proxy {
 }
 
 /// The URL is not a valid URL of an HTTP proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid proxy URL, use http://host:port or https://host:port")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidProxy(());
+
+impl fmt::Display for InvalidProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid proxy URL, use http://host:port or https://host:port")
+    }
+}
+
+impl std::error::Error for InvalidProxy {}
 
 /// A proxy and the destination that it connects to.
 pub(super) struct ProxyTunnel {

@@ -3,6 +3,7 @@
 //! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>. The crate `proxy-header` parses a header. This file
 //! reads exactly the bytes of the header, because TLS or HTTP begins with the next byte.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -22,20 +23,29 @@ const MAX_LEN_V1: usize = 107;
 const MAX_LEN_V2: usize = 4_096;
 
 /// Why a connection has no valid header.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(super) enum ProxyHeaderError {
-    #[error("the connection does not begin with a PROXY protocol header")]
     Missing,
-    #[error("the PROXY protocol header is invalid")]
     Invalid,
-    #[error("the PROXY protocol header is too long")]
     TooLong,
     /// Also if the proxy has sent nothing, as many health checks do.
-    #[error("the connection ended before the end of its PROXY protocol header")]
     Ended,
-    #[error("cannot read the PROXY protocol header: {0}")]
     Io(io::Error),
 }
+
+impl fmt::Display for ProxyHeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("the connection does not begin with a PROXY protocol header"),
+            Self::Invalid => f.write_str("the PROXY protocol header is invalid"),
+            Self::TooLong => f.write_str("the PROXY protocol header is too long"),
+            Self::Ended => f.write_str("the connection ended before the end of its PROXY protocol header"),
+            Self::Io(error) => write!(f, "cannot read the PROXY protocol header: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ProxyHeaderError {}
 
 impl From<io::Error> for ProxyHeaderError {
     fn from(error: io::Error) -> Self {

@@ -1,5 +1,7 @@
 //! WebSocket URIs (RFC 6455 §3).
 
+use std::fmt;
+
 use http::{HeaderValue, Uri};
 
 use crate::handshake::is_authority;
@@ -108,34 +110,47 @@ fn resource_name(uri: &Uri) -> String {
 }
 
 /// The URI is not a valid WebSocket URI.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum UriError {
     /// The text is not a URI.
-    #[error("the URL is malformed: {0}")]
     Malformed(String),
     /// The URI contains characters that are not ASCII.
-    #[error("the URL is not ASCII: use the xn-- form of host names and percent-encode the rest")]
     NotAscii,
     /// The URI does not begin with a scheme.
-    #[error("the URL must begin with ws:// or wss://")]
     SchemeMissing,
     /// The scheme is not `ws`, `wss`, `http` or `https`.
-    #[error("the URL has the scheme {0:?} instead of ws or wss")]
     UnknownScheme(String),
     /// The host is missing.
-    #[error("the URL has no host")]
     HostMissing,
     /// The port is not a number below 65 536.
-    #[error("the port of the URL is not a number below 65536")]
     InvalidPort,
     /// The URI contains a user name, which §3 does not allow.
-    #[error("the URL has a user name: send credentials in a header instead")]
     Credentials,
     /// The URI contains a fragment (§3: "MUST NOT be used").
-    #[error("the URL has a fragment (#), which is not allowed")]
     Fragment,
 }
+
+impl fmt::Display for UriError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(reason) => write!(f, "the URL is malformed: {reason}"),
+            Self::NotAscii => f.write_str(
+                "the URL is not ASCII: use the xn-- form of host names and percent-encode the rest",
+            ),
+            Self::SchemeMissing => f.write_str("the URL must begin with ws:// or wss://"),
+            Self::UnknownScheme(scheme) => {
+                write!(f, "the URL has the scheme {scheme:?} instead of ws or wss")
+            }
+            Self::HostMissing => f.write_str("the URL has no host"),
+            Self::InvalidPort => f.write_str("the port of the URL is not a number below 65536"),
+            Self::Credentials => f.write_str("the URL has a user name: send credentials in a header instead"),
+            Self::Fragment => f.write_str("the URL has a fragment (#), which is not allowed"),
+        }
+    }
+}
+
+impl std::error::Error for UriError {}
 
 #[cfg(test)]
 mod tests {
