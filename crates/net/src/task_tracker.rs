@@ -66,7 +66,7 @@ impl TaskTracker {
 
 impl Drop for TaskToken {
     fn drop(&mut self) {
-        // Whoever waits sees what the tasks have done before they ended.
+        // A task that waits sees what the others have done before they ended.
         if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.none_runs.notify_waiters();
         }
