@@ -109,8 +109,12 @@ async def is_disconnected_by_the_server_and_by_itself(client):
     await client.connect()
     gone = await disconnects_with(client, second)
     expect(gone[first], "server namespace disconnect")
-    # The package closes the connection directly after its packet, or even before it.
-    assert gone[second] in ["client namespace disconnect", "transport close", "transport error"], gone[second]
+    # The package closes the connection directly after its packet, or even before it. While a POST is on its way, it sends
+    # neither this packet nor that of the close: then the server notices the end by its ping timeout.
+    reasons = ["client namespace disconnect", "transport close", "transport error"]
+    if client.transports == ["polling"]:
+        reasons.append("ping timeout")
+    assert gone[second] in reasons, gone[second]
     await client.disconnect()
     await client.receive("disconnect")
 
