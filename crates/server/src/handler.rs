@@ -13,7 +13,7 @@ use crate::socket::Socket;
 
 pub use extract::{Auth, DroppedEvents, Extension};
 pub use side::{BeforeEvent, Context, OnConnection, OnDisconnect, OnEvent, Registration, ServerSide};
-pub(crate) use side::{Disconnect, ServerHandlerEnv, TokioSpawn, TokioTask, spawn_task};
+pub(crate) use side::{Disconnect, ServerHandlerEnv, TokioSpawn, TokioTask};
 
 /// All handlers of a namespace. A socket uses the table as it was when the client requested to connect.
 #[derive(Clone, Default)]

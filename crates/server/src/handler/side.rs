@@ -189,18 +189,6 @@ impl Spawn for TokioSpawn {
     }
 }
 
-/// Spawns a task that has nothing to do with a handler.
-///
-/// It gets the type of a handler's future: for each type of future that is spawned, the compiler translates a large part of
-/// Tokio again.
-pub(crate) fn spawn_task(task: impl Future<Output = ()> + Send + 'static) {
-    let task: BoxFuture<Result<(), HandlerError>> = Box::pin(async move {
-        task.await;
-        Ok(())
-    });
-    drop(TokioSpawn::spawn(task));
-}
-
 /// The handle of a handler that runs as its own task.
 #[derive(Debug)]
 pub struct TokioTask<T>(JoinHandle<T>);

@@ -13,7 +13,6 @@ use socketio_proto::Excerpt;
 
 use super::{Inner, Namespace};
 use crate::cluster_metrics::count_failed;
-use crate::handler::spawn_task;
 use crate::observer::Observation;
 use crate::outgoing::convert;
 
@@ -36,10 +35,8 @@ impl Host for Inner {
 
     fn start_recovery_timer(self: Arc<Self>) -> bool {
         // A program may emit, or drop its connections, outside the runtime.
-        if tokio::runtime::Handle::try_current().is_err() {
-            return false;
-        }
-        spawn_task(drop_kept_in_time(Arc::downgrade(&self)));
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
+        net::spawn_boxed(&runtime, drop_kept_in_time(Arc::downgrade(&self)));
         true
     }
 

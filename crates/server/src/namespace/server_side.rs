@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 use socketio_proto::{Arguments, Decoder, EncodeError, Excerpt, Packet};
 
 use super::{Broadcast, BroadcastAcks, Namespace};
-use crate::handler::spawn_task;
 use crate::socket::log_emit_error;
 
 /// A handler of an event that another server has sent.
@@ -167,12 +166,12 @@ impl Namespace {
             tracing::debug!(event = %Excerpt(event.name()), "ignored an event of another server: it has no handler");
             return;
         };
-        if tokio::runtime::Handle::try_current().is_err() {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return log_failure(event.name(), &"the adapter called the namespace outside a Tokio runtime");
-        }
+        };
         let sender = responder.map(|responder| AckSender::new(Responder::new(self.name(), responder), 0));
         // The future is created in the task, because the handler may panic.
-        spawn_task(async move {
+        net::spawn_boxed(&runtime, async move {
             if let Err(error) = handler(event.arguments(), sender).await {
                 log_failure(event.name(), &error);
             }

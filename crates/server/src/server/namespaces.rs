@@ -295,10 +295,10 @@ impl Namespaces {
             // Until then, the namespace counts. Otherwise clients could create and leave namespaces faster than the message bus
             // can follow, and what waits for the bus would have no limit.
             match tokio::runtime::Handle::try_current() {
-                Ok(runtime) if !closing.is_now() => drop(runtime.spawn(async move {
+                Ok(runtime) if !closing.is_now() => net::spawn_boxed(&runtime, async move {
                     closing.await;
                     drop(place);
-                })),
+                }),
                 _ => drop(place),
             }
         }
