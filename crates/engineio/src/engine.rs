@@ -4,7 +4,6 @@ mod close;
 mod open;
 mod polling;
 mod refusals;
-mod request_body;
 mod response;
 mod websocket;
 
@@ -14,19 +13,20 @@ use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::header::{CONTENT_TYPE, VARY};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use net::{AddressLimiter, LogRateLimit, PendingUpgrade, TaskTracker};
 use tokio::sync::Semaphore;
+use tower::BoxError;
 
 use self::open::OpenResponse;
 use self::polling::close_with;
 use self::refusals::RefusalLogs;
-use self::request_body::RequestBody;
 use self::response::{empty_response, is_session_response, rejection_response};
 use crate::compression::{CompressionCapacity, Encoding};
 use crate::half_open::HalfOpenSessions;
@@ -187,7 +187,12 @@ impl<A: Application> Engine<A> {
         B: Body + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        (self.0.respond)(self, request.map(RequestBody::new))
+        let erase_type = |body: B| {
+            let body =
+                body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
+            body.map_err(Into::into).boxed_unsync()
+        };
+        (self.0.respond)(self, request.map(erase_type))
     }
 
     fn respond(&self, mut request: Request<RequestBody>) -> ResponseFuture {
@@ -264,6 +269,9 @@ impl<A: Application> Engine<A> {
         })
     }
 }
+
+/// The body of a request. Its type is erased, so that the handling of a request is compiled once, and not for each HTTP server.
+type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// The response to one HTTP request.
 pub(crate) type ResponseFuture =

@@ -1,20 +1,21 @@
 //! The requests of a polling session: a GET, which waits for packets, and a POST, which delivers packets.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use engineio_proto::{CloseReason, Packet, Transport};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::Full;
+use http_body::Body;
+use http_body_util::{Full, LengthLimitError, Limited};
 use net::metrics::{self, Series};
 use net::{MEMORY_BUDGET_EXCEEDED, MemoryBudget, MemoryUsage, PeerTimeout};
 use tokio::sync::oneshot;
 
 use super::Engine;
-use super::request_body::RequestBody;
+use super::RequestBody;
 use super::response::{empty_response, text_response};
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
@@ -63,7 +64,7 @@ impl<A: Application> Engine<A> {
         let budget = &self.0.options.memory_budget;
         let mut memory = MemoryUsage::default();
         let body = tokio::select! {
-            body = collect(body, max_payload, budget, &mut memory) => body,
+            body = collect(Limited::new(body, max_payload), budget, &mut memory) => body,
             () = PeerTimeout::new(self.0.options.http_request_body_timeout) => {
                 session.describe_close("the body of a POST did not arrive in time");
                 return Ok(close_with(session, StatusCode::REQUEST_TIMEOUT));
@@ -118,19 +119,23 @@ enum BodyError {
 /// Collects the body into one buffer. Each chunk is copied when it arrives. A list of one-byte chunks would take forty
 /// times the limit, and would keep their read buffers in memory.
 async fn collect(
-    mut body: RequestBody,
-    max_len: usize,
+    body: Limited<RequestBody>,
     budget: &MemoryBudget,
     memory: &mut MemoryUsage,
 ) -> Result<Vec<u8>, BodyError> {
+    let mut body = pin!(body);
     let mut bytes = Vec::new();
     let end = poll_fn(|cx| {
         let polled = loop {
-            match body.poll_chunk(cx) {
-                Poll::Ready(Some(Ok(chunk))) if chunk.len() > max_len - bytes.len() => {
+            match body.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        bytes.extend_from_slice(&data);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) if error.is::<LengthLimitError>() => {
                     break Poll::Ready(Err(BodyError::TooLong));
                 }
-                Poll::Ready(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
                 Poll::Ready(Some(Err(_))) => break Poll::Ready(Err(BodyError::Read)),
                 Poll::Ready(None) => break Poll::Ready(Ok(())),
                 Poll::Pending => break Poll::Pending,
