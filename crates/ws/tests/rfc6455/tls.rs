@@ -108,7 +108,8 @@ async fn section_4_1_must_10_12_13_section_4_2_2_must_2_section_10_6_must_1_ever
     assert_eq!(*names.asked.lock().expect("no panic"), [Some("localhost".to_owned())]);
     let seen = seen.lock().expect("no panic");
     assert_eq!(seen[0], 22, "a record of the handshake");
-    for secret in ["GET", "HTTP", "ebSocket", "secret"] {
+    // Shorter words are found in encrypted bytes now and then, by chance.
+    for secret in ["GET /a-secret-path", "HTTP/1.1", "WebSocket", "a secret message"] {
         assert!(!seen.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "{secret}");
     }
 }
