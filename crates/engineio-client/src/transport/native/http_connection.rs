@@ -39,9 +39,8 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection without a request in flight.
 pub(super) struct HttpConnection {
     sender: http1::SendRequest<Full<Bytes>>,
-    connection: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
-    /// The future `connection` has finished, and must not be polled again.
-    is_closed: bool,
+    /// `None` once the connection is closed. Only dropping hyper's future returns a request that it has not sent.
+    connection: Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
 }
 
 /// A response, and the connection if it can be used again.
@@ -87,22 +86,22 @@ pub(super) async fn exchange(
 
 impl HttpConnection {
     async fn open(options: &Options) -> Result<Box<Self>, TransportError> {
-        let stream = options.platform.dialer.dial(target(options)).await?;
+        Self::over(options.platform.dialer.dial(target(options)).await?).await
+    }
+
+    async fn over(stream: Stream) -> Result<Box<Self>, TransportError> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_BUFFER_SIZE)
             .max_headers(MAX_HEADERS)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(http_error)?;
-        Ok(Box::new(Self { sender, connection, is_closed: false }))
+        Ok(Box::new(Self { sender, connection: Some(connection) }))
     }
 
     /// Returns `Ready` when the server has closed the connection.
     pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_closed {
-            self.is_closed = Pin::new(&mut self.connection).poll(cx).is_ready();
-        }
-        if self.is_closed { Poll::Ready(()) } else { Poll::Pending }
+        poll_connection(&mut self.connection, cx)
     }
 
     /// Sends a request and reads the response.
@@ -132,7 +131,7 @@ impl HttpConnection {
         on_informational(&mut request, move |_| {
             count.fetch_add(1, Ordering::Relaxed);
         });
-        let Self { sender, connection, is_closed } = self;
+        let Self { sender, connection } = self;
         let mut exchange = pin!(async {
             if sender.ready().await.is_err() {
                 return Err(ExchangeFailure::NotSent(Box::new(request)));
@@ -151,9 +150,7 @@ impl HttpConnection {
                 if let Poll::Ready(exchanged) = exchange.as_mut().poll(cx) {
                     return Poll::Ready(exchanged);
                 }
-                if !*is_closed && Pin::new(&mut *connection).poll(cx).is_ready() {
-                    *is_closed = true;
-                }
+                let _ = poll_connection(connection, cx);
                 if interim.load(Ordering::Relaxed) > MAX_INFORMATIONAL_RESPONSES {
                     let error = "too many interim responses (1xx) before the final response";
                     return Poll::Ready(Err(ExchangeFailure::Failed(TransportError::Http(error.into()))));
@@ -163,6 +160,15 @@ impl HttpConnection {
         })
         .await
     }
+}
+
+/// Reads and writes. Returns `Ready` when the connection is closed.
+fn poll_connection<C: Future + Unpin>(connection: &mut Option<C>, cx: &mut Context<'_>) -> Poll<()> {
+    if connection.as_mut().is_some_and(|connection| Pin::new(connection).poll(cx).is_pending()) {
+        return Poll::Pending;
+    }
+    *connection = None;
+    Poll::Ready(())
 }
 
 /// Reads the body of a response. Of a refusal, only the beginning.
@@ -207,4 +213,33 @@ fn http_error(error: hyper::Error) -> TransportError {
         return TransportError::ConnectionClosed(None);
     }
     TransportError::Http(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_on_a_connection_that_the_server_has_closed_is_not_sent() {
+        let (client, mut server) = tokio::io::duplex(1024);
+        let connection = HttpConnection::over(Stream::boxed(client)).await.expect("no I/O yet");
+        let received = AtomicUsize::new(0);
+        let send = |connection: Box<HttpConnection>| {
+            let sent = connection.send(Request::new(Full::default()), 1024, &received);
+            async { tokio::time::timeout(Duration::from_secs(60), sent).await.expect("a result") }
+        };
+        let respond = async {
+            let _ = server.read(&mut [0; 1024]).await.expect("a request");
+            server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.expect("room");
+        };
+        let (Ok(Exchanged { connection: Some(kept), .. }), ()) = tokio::join!(send(connection), respond)
+        else {
+            panic!("the server has responded, and keeps the connection")
+        };
+        // The client sends its next request before it notices.
+        drop(server);
+        assert!(matches!(send(kept).await, Err(ExchangeFailure::NotSent(_))));
+    }
 }
