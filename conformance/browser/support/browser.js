@@ -254,6 +254,12 @@ class Client {
     const coming = await this.#socket.evaluateHandle((socket, event) => ({ values: next(socket, event) }), event);
     return () => within(30_000, `"${event}" in the page`, coming.evaluate(({ values }) => values));
   }
+
+  /** Starts to listen for the end of another socket. `(await listenForEnd(id))()` waits for it and returns the reason. */
+  async listenForEnd(id) {
+    const coming = await this.#socket.evaluateHandle((socket, id) => ({ reason: endOf(socket, id) }), id);
+    return () => within(30_000, "the end of another socket", coming.evaluate(({ reason }) => reason));
+  }
 }
 
 /** Serves an empty page for each client, with the client in it. */

@@ -19,6 +19,11 @@ function nextEvent(target, name) {
   return next(emitter, name).then(([event]) => event);
 }
 
+/** Returns the reason why another socket has ended. The conformance server tells all sockets, also those of earlier tests. */
+function endOf(socket, id) {
+  return new Promise((resolve) => socket.on("gone", (gone) => gone.id === id && resolve(gone.reason)));
+}
+
 /** Creates a client with its own connection, not yet connected. */
 function client(url, transport, options = {}) {
   return io(url, {
