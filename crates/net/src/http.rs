@@ -8,6 +8,7 @@ mod eager_service;
 mod exchange;
 mod header_names;
 mod http1_service;
+mod http1_state;
 #[cfg(feature = "http2")]
 mod http2;
 mod limits;

@@ -18,15 +18,16 @@ use ws_proto::is_authority;
 
 use crate::http::eager_service::{EagerFuture, EagerService};
 use crate::http::header_names::spell_as_rfc_6455;
+use crate::http::http1_state::Http1State;
 use crate::http::listener::HttpService;
-use crate::http::request_filter::{Continuation, ParsedHead};
+use crate::http::request_filter::Continuation;
 
 /// Refuses requests that the program must not see. The connection ends with the response, because a proxy may disagree
 /// with this server about where such a request ends. Also tells the filter below hyper what follows each head.
 #[derive(Debug)]
 pub(crate) struct Http1Service<S> {
     pub(crate) service: EagerService<S>,
-    pub(crate) parsed: Arc<ParsedHead>,
+    pub(crate) state: Arc<Http1State>,
 }
 
 impl<S: HttpService> HyperService<Request<Incoming>> for Http1Service<S> {
@@ -44,9 +45,9 @@ impl<S: HttpService> HyperService<Request<Incoming>> for Http1Service<S> {
         let after_response = may_switch.then(|| AfterResponse {
             is_connect: method == Method::CONNECT,
             body,
-            parsed: Arc::clone(&self.parsed),
+            state: Arc::clone(&self.state),
         });
-        self.parsed.set(if may_switch { Continuation::AfterResponse } else { body });
+        self.state.parsed.set(if may_switch { Continuation::AfterResponse } else { body });
         match verify(request.version(), request.headers()) {
             Ok(()) => Http1Future::Called { future: self.service.call(request), after_response },
             Err(refusal) => {
@@ -104,7 +105,7 @@ fn has_websocket_headers<B>(response: &Response<B>) -> bool {
 pub(crate) struct AfterResponse {
     is_connect: bool,
     body: Continuation,
-    parsed: Arc<ParsedHead>,
+    state: Arc<Http1State>,
 }
 
 impl AfterResponse {
@@ -112,7 +113,7 @@ impl AfterResponse {
         let switches = status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect;
         // The end of a body is no certain place if its client expected another protocol.
         let is_next = !switches && self.body == Continuation::Body(0);
-        self.parsed.set(if is_next { self.body } else { Continuation::Unknown });
+        self.state.parsed.set(if is_next { self.body } else { Continuation::Unknown });
     }
 }
 

@@ -21,12 +21,12 @@ use crate::address::{AddressLimits, ConnectionLimiter, ConnectionSessions, Trust
 use crate::http::accepted::{Accepted, Begun, Tls};
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
+use crate::http::http1_state::Http1State;
 #[cfg(feature = "http2")]
 use crate::http::http2::{self, Rewind};
 use crate::http::limits::HttpLimits;
 use crate::http::peer::{PeerAddress, WithPeer};
 use crate::http::proxy_protocol::ProxyProtocol;
-use crate::http::request_filter::ParsedHead;
 use crate::http::server_stream::ServerStream;
 use crate::http::workers::Workers;
 use crate::io::PeerTimer;
@@ -295,9 +295,9 @@ fn serve_connection<S: HttpService>(
             let stream = Rewind::new(Bytes::new(), stream);
             return Box::pin(serve_http2(stream, service, limits, shutdown)).await;
         }
-        let parsed = Arc::new(ParsedHead::default());
-        let stream = stream.filter_requests(Arc::clone(&parsed));
-        let service = Http1Service { service: EagerService(service), parsed };
+        let state = Arc::new(Http1State::default());
+        let stream = stream.filter_requests(Arc::clone(&state));
+        let service = Http1Service { service: EagerService(service), state };
         let mut connection = http1::Builder::new()
             .timer(PeerTimer)
             .header_read_timeout(limits.header_read_timeout)

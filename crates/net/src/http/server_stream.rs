@@ -14,7 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
 
-use crate::http::request_filter::{ParsedHead, RequestFilter};
+use crate::http::http1_state::Http1State;
+use crate::http::request_filter::RequestFilter;
 use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, PeerTimeout, ReadBuffer, Stream};
 use crate::spawn_boxed::spawn_boxed;
 
@@ -40,7 +41,7 @@ pub(crate) struct ServerStream {
     has_written: bool,
     preface: PrefaceState,
     /// Filters the requests of an HTTP/1.1 connection.
-    filter: Option<(RequestFilter, Arc<ParsedHead>)>,
+    filter: Option<(RequestFilter, Arc<Http1State>)>,
     /// Bytes read from the socket that the filter has not passed yet. No more are read before it has.
     held: Bytes,
 }
@@ -60,10 +61,10 @@ impl ServerStream {
         }
     }
 
-    /// Percent-encodes bytes in the queries of requests that hyper would refuse. The service under hyper must set
-    /// `parsed`. If the connection begins with the HTTP/2 preface, all bytes pass unchanged.
-    pub(crate) fn filter_requests(mut self, parsed: Arc<ParsedHead>) -> Self {
-        self.filter = Some((RequestFilter::new(), parsed));
+    /// Percent-encodes bytes in the queries of requests that hyper would refuse. The service above hyper must set
+    /// `parsed` in `state`. If the connection begins with the HTTP/2 preface, all bytes pass unchanged.
+    pub(crate) fn filter_requests(mut self, state: Arc<Http1State>) -> Self {
+        self.filter = Some((RequestFilter::new(), state));
         self
     }
 
@@ -143,8 +144,8 @@ impl ServerStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some((filter, parsed)) = &mut self.filter {
-            filter.continue_after(parsed);
+        if let Some((filter, state)) = &mut self.filter {
+            filter.continue_after(&state.parsed);
         }
         if !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);

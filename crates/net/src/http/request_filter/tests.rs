@@ -13,6 +13,7 @@ use super::*;
 use crate::Stream;
 use crate::http::eager_service::EagerService;
 use crate::http::http1_service::Http1Service;
+use crate::http::http1_state::Http1State;
 use crate::http::server_stream::ServerStream;
 
 /// Filters `input` in reads of at most `read` bytes. After each head, hyper finds the next of `heads`.
@@ -131,9 +132,9 @@ fn the_filter_and_the_parser_of_hyper_agree_about_the_end_of_a_head() {
 /// Serves a connection with hyper, as the listener does. Responses say what arrived; `/switch` gets 101.
 fn serve(buffer: usize) -> DuplexStream {
     let (client, server) = duplex(buffer);
-    let parsed = Arc::new(ParsedHead::default());
+    let state = Arc::new(Http1State::default());
     let stream = ServerStream::new(Stream::boxed(server), Duration::from_secs(30));
-    let stream = stream.filter_requests(Arc::clone(&parsed));
+    let stream = stream.filter_requests(Arc::clone(&state));
     let service = service_fn(async |mut request: Request<Incoming>| {
         if request.uri().path() == "/switch" {
             let upgrade = crate::PendingUpgrade::from_request(&mut request);
@@ -153,7 +154,7 @@ fn serve(buffer: usize) -> DuplexStream {
         let body = String::from_utf8_lossy(&body);
         Ok(Response::new(format!("[{} {} {body}]", head.method, head.uri)))
     });
-    let service = Http1Service { service: EagerService(service), parsed };
+    let service = Http1Service { service: EagerService(service), state };
     tokio::spawn(http1::Builder::new().serve_connection(stream, service).with_upgrades());
     client
 }
