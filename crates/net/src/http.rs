@@ -18,6 +18,7 @@ mod peer;
 mod proxy_protocol;
 mod request_filter;
 mod server_stream;
+mod unread_response;
 mod upgrade;
 mod workers;
 
@@ -34,4 +35,5 @@ pub use listener_settings::ListenerSettings;
 pub use peer::{PeerAddress, ReceivedOverTls, original_uri};
 #[cfg(all(test, feature = "client-tls"))]
 pub(crate) use server_stream::ServerStream;
+pub use unread_response::count_unread_response;
 pub use upgrade::{PendingUpgrade, Upgraded, finish_upgrade, is_websocket_request, verify_handshake};

@@ -42,7 +42,8 @@ pub use self::http::{
 pub use self::http::{Http2Limits, Http2Stream};
 pub use self::http::{
     HttpLimits, HttpService, Incoming, Listener, ListenerSettings, PeerAddress, PendingUpgrade,
-    ReceivedOverTls, Upgraded, finish_upgrade, is_websocket_request, original_uri, verify_handshake,
+    ReceivedOverTls, Upgraded, count_unread_response, finish_upgrade, is_websocket_request, original_uri,
+    verify_handshake,
 };
 pub use self::io::{
     BoxedIo, DeadlineTimer, Frame, LatestKey, MAX_CLOSING_READS_PER_POLL, MAX_INFLATED_PER_POLL, Outbox,

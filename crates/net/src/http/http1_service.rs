@@ -21,6 +21,7 @@ use crate::http::header_names::spell_as_rfc_6455;
 use crate::http::http1_state::Http1State;
 use crate::http::listener::HttpService;
 use crate::http::request_filter::Continuation;
+use crate::http::unread_response::UnreadResponse;
 
 /// Refuses requests that the program must not see. The connection ends with the response, because a proxy may disagree
 /// with this server about where such a request ends. Also tells the filter below hyper what follows each head.
@@ -42,14 +43,14 @@ impl<S: HttpService> HyperService<Request<Incoming>> for Http1Service<S> {
             None => Continuation::Unknown,
         };
         let may_switch = method == Method::CONNECT || request.headers().contains_key(UPGRADE);
-        let after_response = may_switch.then(|| AfterResponse {
-            is_connect: method == Method::CONNECT,
-            body,
-            state: Arc::clone(&self.state),
-        });
+        let after_response =
+            may_switch.then(|| AfterResponse { is_connect: method == Method::CONNECT, body });
         self.state.parsed.set(if may_switch { Continuation::AfterResponse } else { body });
         match verify(request.version(), request.headers()) {
-            Ok(()) => Http1Future::Called { future: self.service.call(request), after_response },
+            Ok(()) => {
+                let (future, state) = (self.service.call(request), Arc::clone(&self.state));
+                Http1Future::Called { future, state, after_response }
+            }
             Err(refusal) => {
                 tracing::debug!(%refusal, "refusing an HTTP/1 request");
                 Http1Future::Refused { refusal }
@@ -64,6 +65,7 @@ pin_project! {
         Called {
             #[pin]
             future: EagerFuture<S, Request<Incoming>>,
+            state: Arc<Http1State>,
             after_response: Option<AfterResponse>,
         },
         Refused { refusal: Refusal },
@@ -75,13 +77,16 @@ impl<S: HttpService> Future for Http1Future<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            Projected::Called { future, after_response } => {
+            Projected::Called { future, state, after_response } => {
                 let mut response = ready!(future.poll(cx))?;
+                if let Some(unread) = response.extensions_mut().remove::<UnreadResponse>() {
+                    state.set_response(unread);
+                }
                 if has_websocket_headers(&response) {
                     spell_as_rfc_6455(&mut response);
                 }
                 if let Some(after_response) = after_response.take() {
-                    after_response.handle(response.status());
+                    after_response.handle(response.status(), state);
                 }
                 Poll::Ready(Ok(response.map(Either::Left)))
             }
@@ -105,15 +110,14 @@ fn has_websocket_headers<B>(response: &Response<B>) -> bool {
 pub(crate) struct AfterResponse {
     is_connect: bool,
     body: Continuation,
-    state: Arc<Http1State>,
 }
 
 impl AfterResponse {
-    fn handle(self, status: StatusCode) {
+    fn handle(self, status: StatusCode, state: &Http1State) {
         let switches = status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect;
         // The end of a body is no certain place if its client expected another protocol.
         let is_next = !switches && self.body == Continuation::Body(0);
-        self.state.parsed.set(if is_next { self.body } else { Continuation::Unknown });
+        state.parsed.set(if is_next { self.body } else { Continuation::Unknown });
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use crate::http::http1_state::Http1State;
 use crate::http::request_filter::RequestFilter;
 use crate::io::{LINGER, MAX_CLOSING_READS_PER_POLL, PeerTimeout, ReadBuffer, Stream};
+use crate::memory_budget::MEMORY_BUDGET_EXCEEDED;
 use crate::spawn_boxed::spawn_boxed;
 
 /// The first bytes of an HTTP/2 connection (RFC 9113 §3.4).
@@ -93,6 +94,11 @@ impl ServerStream {
         if written.is_ready() {
             self.write_timer = None;
             return written;
+        }
+        if let Some((_, state)) = &self.filter
+            && !state.report_unread(cx)
+        {
+            return Poll::Ready(Err(io::Error::other(MEMORY_BUDGET_EXCEEDED)));
         }
         let limit = self.write_timeout;
         let waiting = self.write_timer.get_or_insert_with(|| Box::pin(PeerTimeout::new(limit)));

@@ -12,13 +12,14 @@
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Executor;
 use tokio::sync::watch;
 
+use crate::http::unread_response::UnreadResponse;
 use crate::io::PeerTimeout;
 
 tokio::task_local! {
@@ -36,6 +37,8 @@ pub(super) struct ResponseProgress {
     /// `Some` from the moment that a CONNECT is accepted until the WebSocket's writer task starts. The value becomes
     /// `true` when our end of the WebSocket's stream is dropped.
     stream_dropped: Mutex<Option<watch::Receiver<bool>>>,
+    /// The response, if it is long enough to count while the peer does not read it.
+    unread: OnceLock<UnreadResponse>,
 }
 
 impl ResponseProgress {
@@ -50,6 +53,15 @@ impl ResponseProgress {
 
     pub(super) fn set_response_ready(&self) {
         self.has_response.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the response counts while the peer does not read it.
+    pub(super) fn set_response(&self, response: UnreadResponse) {
+        let _ = self.unread.set(response);
+    }
+
+    fn report_unread(&self, cx: &Context<'_>) -> bool {
+        self.unread.get().is_none_or(|response| response.report(cx))
     }
 
     /// Records that the request has become a WebSocket.
@@ -129,6 +141,10 @@ async fn run_request(
     let mut waiting = WriteTimeout { chunk: 0, timeout: None };
     poll_fn(|cx| {
         if task.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !progress.report_unread(cx) {
+            tracing::debug!("resetting an HTTP/2 stream: its response holds too much of the memory budget");
             return Poll::Ready(());
         }
         waiting.poll(progress.pending_chunk.load(Ordering::Relaxed), write_timeout, cx)

@@ -20,6 +20,7 @@ use ws_proto::is_authority;
 use super::MAX_DATA_FRAME_SIZE;
 use super::executor::ResponseProgress;
 use super::stream::StreamDropSignal;
+use crate::http::unread_response::UnreadResponse;
 
 /// The service of one HTTP/2 connection.
 pub(super) struct Http2Service<S> {
@@ -139,7 +140,7 @@ where
         };
         let progress = ResponseProgress::current();
         progress.set_response_ready();
-        let response = match response {
+        let mut response = match response {
             Ok(response) => response,
             Err(error) => return Poll::Ready(Err(error)),
         };
@@ -147,6 +148,9 @@ where
             && response.status().is_success()
         {
             progress.set_websocket_accepted(released);
+        }
+        if let Some(unread) = response.extensions_mut().remove::<UnreadResponse>() {
+            progress.set_response(unread);
         }
         Poll::Ready(Ok(response.map(|body| DataFrameBody::new(body, progress))))
     }

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tower::service_fn;
 
 use super::*;
-use crate::{Listener, PendingUpgrade, Stream, finish_upgrade};
+use crate::{Listener, MemoryBudget, PendingUpgrade, Stream, count_unread_response, finish_upgrade};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More bytes than all buffers between server and client hold.
@@ -71,6 +71,8 @@ struct Server {
     streams: mpsc::UnboundedReceiver<Stream>,
     /// The number of requests that wait at `/never`.
     waiting: Arc<AtomicUsize>,
+    /// Counts the responses of `/counted` and `/counted/larger` while they are not read.
+    budget: MemoryBudget,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
@@ -85,9 +87,24 @@ impl Server {
         let (sender, streams) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let at_never = Arc::clone(&waiting);
+        let budget = MemoryBudget::new(3 * LARGE);
+        let counting = budget.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (sender, waiting) = (sender.clone(), Arc::clone(&at_never));
+            let budget = counting.clone();
             async move {
+                let counted = match request.uri().path() {
+                    "/counted" => Some(LARGE),
+                    "/counted/larger" => Some(LARGE + LARGE / 2),
+                    _ => None,
+                };
+                if let Some(length) = counted {
+                    let mut response = Response::new(Full::default());
+                    let body = vec![b'x'; length];
+                    let body = count_unread_response(body, response.extensions_mut(), &budget, || {});
+                    *response.body_mut() = Full::new(body);
+                    return Ok(response);
+                }
                 let body = match request.uri().path() {
                     "/cookies" => {
                         format!("{:?}", request.headers().get_all("cookie").iter().collect::<Vec<_>>())
@@ -119,7 +136,7 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(listener.serve(service, async { drop(stopped.await) }));
-        Self { address, streams, waiting, stop: Some(stop), serving }
+        Self { address, streams, waiting, budget, stop: Some(stop), serving }
     }
 
     /// Waits until the server has closed a connection that sends no request.
@@ -131,6 +148,16 @@ impl Server {
 
     async fn client(&self) -> Client {
         Client::connect(self.address, Builder::new()).await
+    }
+
+    /// Waits until the budget counts so many bytes.
+    async fn counts(&self, bytes: usize) {
+        soon(async {
+            while self.budget.used() != bytes {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until `count` requests wait at `/never`.
@@ -365,6 +392,30 @@ async fn a_response_that_is_read_slowly_arrives() {
         body.flow_control().release_capacity(count).unwrap();
     }
     assert_eq!(taken, LARGE);
+}
+
+#[tokio::test]
+async fn the_stream_with_the_largest_unread_response_is_reset_and_the_others_go_on() {
+    let server = Server::start(HttpLimits::default()).await;
+    // Each stream has a window of its own, so that none waits for another.
+    let mut builder = Builder::new();
+    builder.initial_connection_window_size(10_000_000);
+    let mut client = Client::connect(server.address, builder).await;
+    let (small, _) = client.begin(get("/counted")).await;
+    let small = soon(small).await.unwrap();
+    server.counts(LARGE).await;
+    let (large, mut sender) = client.begin(get("/counted/larger")).await;
+    let large = soon(large).await.unwrap();
+    server.counts(LARGE * 5 / 2).await;
+    let (last, _) = client.begin(get("/counted")).await;
+    let reason = soon(poll_fn(|cx| sender.poll_reset(cx))).await.unwrap();
+    assert_eq!(reason, Reason::CANCEL);
+    drop(large);
+    server.counts(2 * LARGE).await;
+    assert_eq!(read(small.into_body()).await.unwrap().len(), LARGE);
+    let last = soon(last).await.unwrap();
+    assert_eq!(read(last.into_body()).await.unwrap().len(), LARGE);
+    server.counts(0).await;
 }
 
 #[tokio::test]
