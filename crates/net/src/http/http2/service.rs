@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{COOKIE, HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
@@ -159,21 +159,26 @@ where
 pin_project! {
     /// A response body that is split into pieces. hyper queues a whole chunk on a stream as soon as the stream has one
     /// byte of capacity, and queued bytes cannot be taken back.
+    ///
+    /// The pieces are copies. A slice would keep all bytes of the body in memory, and the last pieces may be queued as
+    /// long as the connection exists: their request has ended for hyper.
     pub(super) struct DataFrameBody<B: Body> {
         #[pin]
         body: Option<B>,
         remaining: Option<B::Data>,
+        // `remaining` is more than one piece, or was.
+        is_split: bool,
         progress: Arc<ResponseProgress>,
     }
 }
 
 impl<B: Body> DataFrameBody<B> {
     fn new(body: B, progress: Arc<ResponseProgress>) -> Self {
-        Self { body: Some(body), remaining: None, progress }
+        Self { body: Some(body), remaining: None, is_split: false, progress }
     }
 
     fn empty(progress: Arc<ResponseProgress>) -> Self {
-        Self { body: None, remaining: None, progress }
+        Self { body: None, remaining: None, is_split: false, progress }
     }
 }
 
@@ -194,7 +199,10 @@ impl<B: Body> Body for DataFrameBody<B> {
             };
             match frame {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => *this.remaining = Some(data),
+                    Ok(data) => {
+                        *this.is_split = data.remaining() > MAX_DATA_FRAME_SIZE;
+                        *this.remaining = Some(data);
+                    }
                     // Trailers.
                     Err(other) => {
                         let map = |mut data: B::Data| data.copy_to_bytes(data.remaining());
@@ -207,7 +215,14 @@ impl<B: Body> Body for DataFrameBody<B> {
         }
         let Some(data) = this.remaining else { return Poll::Ready(None) };
         this.progress.set_chunk_offered();
-        let piece = data.copy_to_bytes(data.remaining().min(MAX_DATA_FRAME_SIZE));
+        let length = data.remaining().min(MAX_DATA_FRAME_SIZE);
+        let piece = if *this.is_split {
+            let mut piece = BytesMut::with_capacity(length);
+            piece.put(data.take(length));
+            piece.freeze()
+        } else {
+            data.copy_to_bytes(length)
+        };
         if !data.has_remaining() {
             *this.remaining = None;
         }

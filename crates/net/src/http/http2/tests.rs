@@ -419,6 +419,24 @@ async fn the_stream_with_the_largest_unread_response_is_reset_and_the_others_go_
 }
 
 #[tokio::test]
+async fn the_last_bytes_of_a_response_do_not_keep_the_others_in_memory() {
+    let server = Server::start(HttpLimits::default()).await;
+    // The window ends within the last piece of the response, so h2 holds the rest of that piece.
+    let mut builder = Builder::new();
+    builder.initial_window_size(LARGE as u32 - 100).initial_connection_window_size(10_000_000);
+    let mut client = Client::connect(server.address, builder).await;
+    // Another request keeps the connection open.
+    let _never = client.begin(get("/never")).await;
+    let (response, _) = client.begin(get("/counted")).await;
+    let mut body = soon(response).await.unwrap().into_body();
+    let mut taken = 0;
+    while taken < LARGE - 100 {
+        taken += soon(body.data()).await.unwrap().unwrap().len();
+    }
+    server.counts(0).await;
+}
+
+#[tokio::test]
 async fn too_many_cancelled_requests_end_the_connection() {
     let http2 = Http2Limits { max_reset_streams: 50, ..Http2Limits::default() };
     let server = Server::start(HttpLimits { http2: Some(http2), ..HttpLimits::default() }).await;
