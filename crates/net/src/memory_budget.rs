@@ -27,8 +27,8 @@ const FREED_DIVISOR: usize = 16;
 pub const MEMORY_BUDGET_EXCEEDED: &str = "memory budget exceeded";
 
 /// A limit on the bytes that all peers together can make the process hold: unfinished messages and request bodies,
-/// messages that wait for a handler or until the peer reads them, and the request heads that sessions keep. A handle;
-/// clones share the limit.
+/// messages that wait for a handler or until the peer reads them, long responses to polls that the peer does not read, and
+/// the request heads that sessions keep. A handle; clones share the limit.
 ///
 /// A message that several connections share counts once. The other bytes count for the connection that holds them.
 ///

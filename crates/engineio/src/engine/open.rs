@@ -63,7 +63,7 @@ pub(super) enum OpenResponse {
     /// A session on WebSocket, or a rejection.
     Response(Response<Full<Bytes>>),
     /// A polling session: the body of the first response, and its `Set-Cookie` header.
-    Polling { body: ResponseBody, cookie: Option<HeaderValue> },
+    Polling { session: Session, body: ResponseBody, cookie: Option<HeaderValue> },
 }
 
 impl<A: Application> Engine<A> {
@@ -254,7 +254,7 @@ impl<A: Application> Engine<A> {
             Some(initial) => session.format().encode_packets(&[open, initial.as_packet()]),
             None => session.format().encode_packets(&[open]),
         };
-        OpenResponse::Polling { body, cookie }
+        OpenResponse::Polling { session, body, cookie }
     }
 
     pub(super) async fn respond_to_open(
@@ -264,8 +264,8 @@ impl<A: Application> Engine<A> {
     ) -> Response<Full<Bytes>> {
         match opened {
             OpenResponse::Response(response) => response,
-            OpenResponse::Polling { body, cookie } => {
-                let mut response = self.payload_response(body, encoding).await;
+            OpenResponse::Polling { session, body, cookie } => {
+                let mut response = self.payload_response(body, encoding, &session).await;
                 if let Some(cookie) = cookie {
                     response.headers_mut().insert(SET_COOKIE, cookie);
                 }

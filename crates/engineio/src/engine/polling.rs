@@ -33,13 +33,13 @@ impl<A: Application> Engine<A> {
         let session = polling.session();
         Ok(match reply {
             Some(PollReply::Packets(body)) => {
-                let response = self.payload_response(body, encoding).await;
+                let response = self.payload_response(body, encoding, session).await;
                 polling.finish();
                 response
             }
             Some(PollReply::Upgraded) => {
                 let close = session.format().encode_packets(&[Packet::Close]);
-                self.payload_response(close, None).await
+                self.payload_response(close, None, session).await
             }
             Some(PollReply::Overlap) => empty_response(StatusCode::BAD_REQUEST),
             // The session has ended, or has upgraded to WebSocket, while the request was in flight.

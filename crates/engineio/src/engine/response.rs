@@ -1,7 +1,7 @@
 //! The responses of the engine.
 
 use bytes::Bytes;
-use engineio_proto::{ContentType, RequestError, ResponseBody};
+use engineio_proto::{CloseReason, ContentType, RequestError, ResponseBody};
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
@@ -9,18 +9,22 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
+use net::{MEMORY_BUDGET_EXCEEDED, count_unread_response};
 
 use super::Engine;
 use crate::compression::Encoding;
 use crate::connection_error::ConnectionError;
 use crate::handler::Application;
+use crate::session::{Command, Session};
 
 impl<A: Application> Engine<A> {
-    /// Returns the response to a GET, compressed with `encoding` if it is long enough and the engine has the capacity.
+    /// Returns the response to a GET, compressed with `encoding` if it is long enough and the engine has the capacity. If
+    /// its connection must end because the client does not read it, the session ends too: its packets are lost.
     pub(super) async fn payload_response(
         &self,
         body: ResponseBody,
         encoding: Option<Encoding>,
+        session: &Session,
     ) -> Response<Full<Bytes>> {
         let ResponseBody { mut bytes, content_type, compress } = body;
         let mut content_encoding = None;
@@ -33,7 +37,14 @@ impl<A: Application> Engine<A> {
             bytes = compressed;
             content_encoding = Some(encoding.header_value());
         }
-        let mut response = Response::new(Full::from(bytes));
+        let mut response = Response::new(Full::default());
+        let (budget, session) = (&self.0.options.memory_budget, session.clone());
+        let on_end = move || {
+            session.describe_close(MEMORY_BUDGET_EXCEEDED);
+            session.send_command(Command::Close(CloseReason::TransportError));
+        };
+        let bytes = count_unread_response(bytes, response.extensions_mut(), budget, on_end);
+        *response.body_mut() = Full::new(bytes);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type.as_str()));
         if content_type == ContentType::Script {

@@ -1,7 +1,7 @@
 //! The memory that many clients use together, and which of them must end.
 
 use tidewire_engineio::{CloseReason, MemoryBudget, Options};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use ws_proto::{CloseCode, Event, FrameHeader, Opcode};
 
 use crate::support::{Server, WebSocket, soon, text, until};
@@ -151,6 +151,47 @@ async fn messages_for_a_poll_that_does_not_come_count() {
     }
     opened.expect_end(CloseReason::TransportError).await;
     until(|| budget.used() == 0).await;
+}
+
+#[tokio::test]
+async fn a_response_that_its_client_does_not_read_counts_and_ends_its_session() {
+    let (options, budget) = options(20 * KIB * KIB);
+    let mut server = Server::start(options).await;
+    let (polling, mut opened) = server.open_polling().await;
+    // More than the buffers of the system hold.
+    opened.session.send_text(&"x".repeat(12 * KIB * KIB));
+    let mut poll = polling.get().await;
+    // One byte shows that the response is on its way.
+    soon(poll.0.read_u8()).await.unwrap();
+    until(|| budget.used() >= 12 * KIB * KIB).await;
+    opened.expect_silence();
+
+    let (_other, of_other) = server.open_polling().await;
+    of_other.session.send_text(&"y".repeat(9 * KIB * KIB));
+    opened.expect_end(CloseReason::TransportError).await;
+    assert_eq!(opened.session.close_description(), Some("memory budget exceeded"));
+    until(|| budget.used() < 10 * KIB * KIB).await;
+    assert!(!of_other.session.is_closed());
+    let mut rest = Vec::new();
+    // A reset is also an end.
+    let _ = soon(poll.0.read_to_end(&mut rest)).await;
+    assert!(rest.len() < 12 * KIB * KIB, "{}", rest.len());
+}
+
+#[tokio::test]
+async fn a_response_counts_until_its_client_has_read_it() {
+    let (options, budget) = options(20 * KIB * KIB);
+    let mut server = Server::start(options).await;
+    let (polling, mut opened) = server.open_polling().await;
+    opened.session.send_text(&"x".repeat(12 * KIB * KIB));
+    let mut poll = polling.get().await;
+    soon(poll.0.read_u8()).await.unwrap();
+    until(|| budget.used() >= 12 * KIB * KIB).await;
+    let mut rest = Vec::new();
+    soon(poll.0.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.ends_with(b"xxx") && rest.len() > 12 * KIB * KIB, "{}", rest.len());
+    until(|| budget.used() < KIB).await;
+    opened.expect_silence();
 }
 
 #[tokio::test]

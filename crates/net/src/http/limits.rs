@@ -19,10 +19,10 @@ pub struct HttpLimits {
     pub max_head_size: usize,
     /// The maximum number of header fields of a request. Default 100.
     pub max_headers: usize,
-    /// How long the server waits if the peer does not read a response or the end of the connection. After this time the
-    /// server closes an HTTP/1.1 connection. Over HTTP/2 it resets the stream of the response. If the peer reads
-    /// nothing at all, the server closes the connection. Protects against clients that send requests and do not read
-    /// the responses. Does not apply to WebSockets. Default 30 s.
+    /// How long the server waits if the peer reads nothing of a response or of the end of the connection. Each time that
+    /// the peer reads, the time starts again. After this time the server closes an HTTP/1.1 connection. Over HTTP/2 it
+    /// resets the stream of the response. If the peer reads nothing at all, the server closes the connection. Protects
+    /// against clients that send requests and do not read the responses. Does not apply to WebSockets. Default 30 s.
     pub write_timeout: Duration,
     /// The maximum number of concurrent connections that are not upgraded to WebSockets. Further connections wait in
     /// the system's accept queue until one of these ends or is upgraded, and the server logs a warning. Protects
