@@ -60,7 +60,8 @@ pub use local_socket::LocalSocket;
 pub use options::{BroadcastOptions, DeliveryPolicy};
 pub use ready::Ready;
 pub use recovery::{
-    ClaimError, Claimed, KeptForRecovery, PrivateId, Recovery, RecoveryOptions, Resumed, Session,
+    ClaimError, Claimed, KeptForRecovery, PrivateId, Recovery, RecoveryBudget, RecoveryOptions, Resumed,
+    Session,
 };
 pub use remote_socket::RemoteSocketState;
 pub use request::{AckWaiter, Missing, MissingReason, Replies, Reply, Request};

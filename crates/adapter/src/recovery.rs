@@ -5,6 +5,7 @@
 //! arguments.
 
 mod assigned;
+mod budget;
 mod candidates;
 mod last_sent;
 mod log;
@@ -30,6 +31,7 @@ use ws_proto::Time;
 use crate::limits::JoinError;
 use crate::local_socket::LocalSocket;
 use crate::room::Room;
+pub use budget::RecoveryBudget;
 pub(crate) use state::{RecoveryState, is_logged};
 
 /// The part of an [`Adapter`](crate::Adapter) that keeps sessions and a log of events. A client that reconnects in time
@@ -137,6 +139,9 @@ pub struct RecoveryOptions {
     pub max_missed_events: usize,
     /// The maximum size of these events in bytes. Default 8 MiB.
     pub max_missed_bytes: usize,
+    /// The limits of what this namespace and others keep together. They hold besides `max_log_bytes`, `max_sessions` and
+    /// `max_session_bytes`. Default: none.
+    pub budget: Option<RecoveryBudget>,
 }
 
 impl RecoveryOptions {
@@ -155,6 +160,7 @@ impl RecoveryOptions {
             max_left_rooms: 64,
             max_missed_events: 10_000,
             max_missed_bytes: 8 * 1024 * 1024,
+            budget: None,
         }
     }
 }

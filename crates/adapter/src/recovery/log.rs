@@ -8,6 +8,7 @@ use socketio_proto::{EncodedEvent, StoredEvent};
 use ws_proto::Time;
 
 use super::assigned::AssignedOffsets;
+use super::budget::Charge;
 use super::candidates::Candidates;
 use super::memberships::{Memberships, Period};
 use super::offset::{Epoch, Position};
@@ -27,7 +28,7 @@ pub(crate) struct Log {
     private: PrivateLog,
     last: Position,
     shared_bytes: usize,
-    max_bytes: usize,
+    charge: Charge,
     max_age: Duration,
     epoch: Epoch,
     /// Everything up to this position may have a gap.
@@ -69,15 +70,15 @@ const DUE_PER_EVENT: usize = 32;
 
 impl Log {
     pub(super) fn new(options: &RecoveryOptions) -> Self {
-        let max_bytes = options.max_log_bytes;
+        let total = options.budget.as_ref().map(|budget| Arc::clone(&budget.log_bytes));
         Self {
             shared: VecDeque::new(),
             start: 0,
             by_room: RoomPositions::default(),
-            private: PrivateLog::new(max_bytes / 2, options.max_private_bytes),
+            private: PrivateLog::new(options.max_private_bytes),
             last: 0,
             shared_bytes: 0,
-            max_bytes,
+            charge: Charge::new(options.max_log_bytes, total),
             max_age: options.max_log_age,
             epoch: Epoch::from_random(options.random),
             gap: 0,
@@ -125,21 +126,23 @@ impl Log {
         let bytes = places + Entry::memory(&options, assigned) + event.memory();
         let assigned = self.offsets.push(assigned, position);
         let mut entry = Box::new(Entry { event: Some(event), options, time: now, bytes, assigned });
-        if bytes > self.max_bytes {
+        self.charge.reserve(bytes);
+        if bytes > self.charge.limit() {
             entry.empty();
         }
         let mut work = DROPPED_PER_EVENT;
         match audience {
             Audience::OneSocket => {
-                self.private.push(position, entry, &mut self.offsets, &mut work);
+                self.private.push(position, entry, &self.charge, &mut self.offsets, &mut work);
                 self.make_room(0, &mut work);
-                if self.bytes() > with_margin(self.max_bytes) {
+                if self.bytes() > self.charge.hard_limit() {
                     self.private.empty(position);
                 }
             }
             Audience::Several => self.push_shared(position, entry, &mut work),
         }
-        self.drop_due(now, DUE_PER_EVENT);
+        self.drop_old(now, DUE_PER_EVENT);
+        self.charge.settle(self.bytes());
     }
 
     /// Appends an event that may have been sent to several sockets. Old events that are many and small are not all dropped for
@@ -147,7 +150,7 @@ impl Log {
     /// the limit by too much, the new event is not kept.
     fn push_shared(&mut self, position: Position, mut entry: Box<Entry>, work: &mut usize) {
         self.make_room(entry.bytes, work);
-        let max_bytes = with_margin(self.max_bytes);
+        let max_bytes = self.charge.hard_limit();
         if self.bytes() + entry.bytes > max_bytes {
             entry.empty();
         }
@@ -164,7 +167,7 @@ impl Log {
 
     /// Drops the oldest shared events until there is room for this many bytes, or `work` is done.
     fn make_room(&mut self, bytes: usize, work: &mut usize) {
-        while self.bytes() + bytes > self.max_bytes && *work > 0 {
+        while self.bytes() + bytes > self.charge.limit() && *work > 0 {
             let Some(done) = self.pop_shared() else { return };
             *work = work.saturating_sub(done);
         }
@@ -181,6 +184,7 @@ impl Log {
             private: self.private.empty_copy(),
             last: position,
             shared_bytes: 0,
+            charge: self.charge.empty_copy(),
             epoch: self.epoch.next(),
             gap: position,
             offsets: AssignedOffsets::default(),
@@ -292,7 +296,7 @@ impl Log {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        if self.bytes() > self.max_bytes {
+        if self.bytes() > self.charge.limit() {
             return Some(Time::ZERO);
         }
         let shared = self.shared.front().map(|(_, entry)| entry.time);
@@ -300,11 +304,19 @@ impl Log {
     }
 
     /// Drops events whose time is over, or that do not fit, until `work` is done. Returns what is left of it.
-    pub(super) fn drop_due(&mut self, now: Time, mut work: usize) -> usize {
+    pub(super) fn drop_due(&mut self, now: Time, work: usize) -> usize {
+        // What the namespace may keep depends on what others keep meanwhile.
+        self.charge.reserve(0);
+        let left = self.drop_old(now, work);
+        self.charge.settle(self.bytes());
+        left
+    }
+
+    fn drop_old(&mut self, now: Time, mut work: usize) -> usize {
         let max_age = self.max_age;
         let is_due = |time: Option<Time>| time.is_some_and(|time| time + max_age <= now);
         while work > 0 {
-            let does_not_fit = self.bytes() > self.max_bytes;
+            let does_not_fit = self.bytes() > self.charge.limit();
             let done = if does_not_fit || is_due(self.shared.front().map(|(_, entry)| entry.time)) {
                 self.pop_shared()
             } else {
@@ -344,11 +356,6 @@ impl Log {
         }
         Some(1 + entry.options.rooms.len())
     }
-}
-
-/// Returns how much a log may hold that has this limit, while old events are still to be dropped.
-pub(super) fn with_margin(max_bytes: usize) -> usize {
-    max_bytes.saturating_add(max_bytes / 2)
 }
 
 impl Entry {

@@ -8,8 +8,9 @@ use ws_proto::collections::AscendingMap;
 
 use super::ClaimError;
 use super::assigned::AssignedOffsets;
+use super::budget::{Charge, with_margin};
 use super::candidates::Candidates;
-use super::log::{Entry, with_margin};
+use super::log::Entry;
 use super::offset::Position;
 use crate::room::Room;
 
@@ -22,7 +23,6 @@ pub(super) struct PrivateLog {
     /// By the name of the room of the socket's own id. Each of them has an entry.
     by_room: HashMap<Room, Share>,
     bytes: usize,
-    max_bytes: usize,
     /// For each socket: the setting `max_private_bytes`.
     max_share: usize,
     /// Up to this position, events of any socket may be missing.
@@ -40,21 +40,14 @@ struct Share {
 
 impl PrivateLog {
     /// Creates an empty log. `max_share` is the maximum size of the events of one socket.
-    pub(super) fn new(max_bytes: usize, max_share: usize) -> Self {
-        Self {
-            entries: AscendingMap::new(),
-            by_room: HashMap::new(),
-            bytes: 0,
-            max_bytes,
-            max_share: max_share.min(max_bytes),
-            start: 0,
-        }
+    pub(super) fn new(max_share: usize) -> Self {
+        Self { entries: AscendingMap::new(), by_room: HashMap::new(), bytes: 0, max_share, start: 0 }
     }
 
     /// Returns an empty log with the limits of this one.
     #[cfg(feature = "cluster")]
     pub(super) fn empty_copy(&self) -> Self {
-        Self::new(self.max_bytes, self.max_share)
+        Self::new(self.max_share)
     }
 
     /// Returns the memory that an entry takes here, in bytes, if it is the only one of its socket.
@@ -63,18 +56,22 @@ impl PrivateLog {
         2 * size_of::<(Room, Share)>() + 4 * size_of::<Position>()
     }
 
-    /// Adds an event, whose position is greater than that of any event before it. At a limit, the oldest events of the same
-    /// socket are dropped first. At the limit of all sockets, the oldest events of the others follow. If there are too many of
-    /// them for `work`, they are dropped later, as in [`Log`](super::log::Log).
+    /// Adds an event, whose position is greater than that of any event before it. All events here may take half of what the log
+    /// may take. At a limit, the oldest events of the same socket are dropped first. At the limit of all sockets, the oldest
+    /// events of the others follow. If there are too many of them for `work`, they are dropped later, as in
+    /// [`Log`](super::log::Log).
     pub(super) fn push(
         &mut self,
         position: Position,
         mut entry: Box<Entry>,
+        log: &Charge,
         offsets: &mut AssignedOffsets,
         work: &mut usize,
     ) {
         let Some(room) = entry.options.rooms.first().cloned() else { return };
-        if entry.bytes() > self.max_share {
+        let max_bytes = log.limit() / 2;
+        let max_share = self.max_share.min(max_bytes);
+        if entry.bytes() > max_share {
             entry.empty();
         }
         let bytes = entry.bytes();
@@ -84,7 +81,7 @@ impl PrivateLog {
         share.bytes += bytes;
         share.positions.push_back(position);
         while let Some(share) = self.by_room.get(&room)
-            && (share.bytes > self.max_share || self.bytes > self.max_bytes)
+            && (share.bytes > max_share || self.bytes > max_bytes)
             && *work > 0
         {
             match share.positions.front() {
@@ -93,11 +90,11 @@ impl PrivateLog {
             }
             *work -= 1;
         }
-        while self.bytes > self.max_bytes && *work > 0 && self.pop(offsets) {
+        while self.bytes > max_bytes && *work > 0 && self.pop(offsets) {
             *work -= 1;
         }
         let share = self.by_room.get(&room).map_or(0, |share| share.bytes);
-        if share > with_margin(self.max_share) || self.bytes > with_margin(self.max_bytes) {
+        if share > with_margin(max_share) || self.bytes > log.hard_limit() / 2 {
             self.empty(position);
         }
     }

@@ -9,8 +9,8 @@ use ws_proto::Time;
 use ws_proto::collections::{AscendingMap, DeadlineSet};
 
 use super::RecoveryOptions;
+use super::budget::Charge;
 use super::last_sent::EventPosition;
-use super::log::with_margin;
 use super::memberships::Memberships;
 use super::offset::Position;
 
@@ -34,14 +34,9 @@ pub(super) struct Sessions {
     next_number: u64,
     /// The kept sessions with a number up to this one are void. They are dropped next.
     void_until: u64,
-    limits: SessionLimits,
-}
-
-/// The limits on the kept sessions.
-#[derive(Debug, Clone, Copy)]
-struct SessionLimits {
-    max: usize,
-    max_bytes: usize,
+    /// The number of kept sessions.
+    count_charge: Charge,
+    bytes_charge: Charge,
     /// For each session.
     max_bytes_each: usize,
 }
@@ -81,6 +76,9 @@ pub(super) enum State {
 
 impl Sessions {
     pub(super) fn new(options: &RecoveryOptions) -> Self {
+        let budget = options.budget.as_ref();
+        let count = budget.map(|budget| Arc::clone(&budget.sessions));
+        let bytes = budget.map(|budget| Arc::clone(&budget.session_bytes));
         Self {
             by_id: FxHashMap::default(),
             by_pid: HashMap::new(),
@@ -89,11 +87,9 @@ impl Sessions {
             kept_bytes: 0,
             next_number: 0,
             void_until: 0,
-            limits: SessionLimits {
-                max: options.max_sessions,
-                max_bytes: options.max_session_bytes,
-                max_bytes_each: options.max_bytes_per_session,
-            },
+            count_charge: Charge::new(options.max_sessions, count),
+            bytes_charge: Charge::new(options.max_session_bytes, bytes),
+            max_bytes_each: options.max_bytes_per_session,
         }
     }
 
@@ -171,7 +167,7 @@ impl Sessions {
         let number = self.next_number();
         let Some(entry) = self.by_id.get_mut(id) else { return };
         let bytes = entry.memory() + data.as_ref().map_or(0, |data| data.size());
-        if bytes > self.limits.max_bytes_each {
+        if bytes > self.max_bytes_each {
             self.remove(id);
             return;
         }
@@ -180,12 +176,16 @@ impl Sessions {
         self.kept_bytes += bytes;
         self.kept.insert(number, id.clone());
         self.expiry.insert(until, number);
+        self.count_charge.reserve(1);
+        self.bytes_charge.reserve(bytes);
         let mut work = DROPPED_PER_SESSION;
         while self.are_too_many() && work > 0 {
             let Some(done) = self.remove_first() else { return };
             work = work.saturating_sub(done);
         }
-        if self.kept_bytes > with_margin(self.limits.max_bytes) {
+        if self.kept_bytes > self.bytes_charge.hard_limit()
+            || self.kept.len() > self.count_charge.hard_limit()
+        {
             self.remove(id);
         }
     }
@@ -228,11 +228,13 @@ impl Sessions {
         self.kept_bytes -= bytes;
         self.kept.remove(number);
         self.expiry.remove(until, number);
+        self.count_charge.settle(self.kept.len());
+        self.bytes_charge.settle(self.kept_bytes);
     }
 
     /// Returns whether old sessions are still to be dropped because of a limit.
     fn are_too_many(&self) -> bool {
-        self.kept.len() > self.limits.max || self.kept_bytes > self.limits.max_bytes
+        self.kept.len() > self.count_charge.limit() || self.kept_bytes > self.bytes_charge.limit()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
@@ -243,6 +245,9 @@ impl Sessions {
 
     /// Drops the kept sessions whose time is over, or that are too many, until `work` is done.
     pub(super) fn drop_due(&mut self, now: Time, mut work: usize) {
+        // What the namespace may keep depends on what others keep meanwhile.
+        self.count_charge.reserve(0);
+        self.bytes_charge.reserve(0);
         while work > 0 && self.poll_timeout().is_some_and(|due| due <= now) {
             let Some(done) = self.remove_first() else { return };
             work = work.saturating_sub(done);

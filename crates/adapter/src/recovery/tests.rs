@@ -1,5 +1,6 @@
 //! The order of the log, with a clock that the tests move.
 
+mod budget;
 mod limits;
 mod missed;
 mod private_events;
