@@ -44,9 +44,9 @@ pub(crate) fn configure(
     builder.connection_state_recovery(ConnectionStateRecovery {
         namespaces: Some(vec!["/chat".into(), "/tracking".into()]),
         max_disconnection_duration: Duration::from_secs(60),
-        max_log_bytes: 4 * 1024 * 1024,
-        max_sessions: 10_000,
-        max_session_bytes: 4 * 1024 * 1024,
+        max_log_bytes: 8 * 1024 * 1024,
+        max_sessions: 20_000,
+        max_session_bytes: 8 * 1024 * 1024,
         ..ConnectionStateRecovery::default()
     })
 }

@@ -93,8 +93,11 @@ impl Namespace {
         Self(Arc::new_cyclic(|this: &Weak<Inner>| {
             let host = || Weak::clone(this) as Weak<dyn Host>;
             let adapter = adapter.create(name, host());
-            let is_recoverable =
-                shared.recovery.as_ref().is_some_and(|recovery| recovery.enable(name, &*adapter, host()));
+            let is_from_client = child.as_ref().is_some_and(|child| child.is_from_client);
+            let is_recoverable = shared
+                .recovery
+                .as_ref()
+                .is_some_and(|recovery| recovery.enable(name, is_from_client, &*adapter, host()));
             Inner {
                 name: name.into(),
                 shared,

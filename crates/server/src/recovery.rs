@@ -6,12 +6,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use adapter::{Adapter, ClaimError, Host, RecoveryOptions, Session, SocketId};
+use adapter::{Adapter, ClaimError, Host, RecoveryBudget, RecoveryOptions, Session, SocketId};
 use engineio::Options;
 
 /// The settings of connection state recovery, see
 /// [`Builder::connection_state_recovery`](crate::Builder::connection_state_recovery). The first two have the names and
-/// defaults of Node. The limits are those of one namespace; each one names what it protects against.
+/// defaults of Node. Each limit names what it protects against.
+///
+/// # All namespaces together
+///
+/// `max_log_bytes`, `max_sessions` and `max_session_bytes` hold for all namespaces of the server together and are never exceeded,
+/// however many namespaces clients create. One namespace keeps at most half of what the others leave: half of the limit if it is
+/// alone, and an equal share of what these namespaces may have if several keep all they can. A namespace that has more, because
+/// others have come, drops its own oldest entries within ten seconds. It never loses to others what is less than half of an
+/// equal share.
+///
+/// The namespaces that clients create ([`Server::of_pattern`](crate::Server::of_pattern),
+/// [`of_predicate`](crate::Server::of_predicate)) have at most half of each limit together. So they cannot take everything from
+/// those that the program creates.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,12 +46,13 @@ pub struct ConnectionStateRecovery {
     /// The names of the namespaces whose clients can recover their sessions. `None` for all of them, which is the default.
     /// In the other namespaces, events have no offset, and nothing is kept.
     pub namespaces: Option<Vec<String>>,
-    /// The maximum size of the log of events of one namespace, in bytes, with the server's own memory for each event. At
-    /// the limit, the oldest events are dropped. For a short time the log may take half as much again, because not all are
-    /// dropped at once. An event that does not fit even then is not kept. A client that has missed it is not recovered. A client that had received all that it was sent is not recovered if one of
-    /// them came after its disconnect. Another client is not recovered if one of them came after the last event that it has
-    /// received. Protects against programs that send much within
-    /// [`max_disconnection_duration`](Self::max_disconnection_duration). Default 16 MiB.
+    /// The maximum size of the logs of events of [all namespaces](Self#all-namespaces-together), in bytes, with the server's own
+    /// memory for each event. At its share, a namespace drops its oldest events. For a short time its log may take more than its
+    /// share, because not all are dropped at once. An event that does not fit even then is not kept. A client that has missed it
+    /// is not recovered. A client that had received all that it was sent is not recovered if one of them came after its
+    /// disconnect. Another client is not recovered if one of them came after the last event that it has received. Protects
+    /// against programs that send much within [`max_disconnection_duration`](Self::max_disconnection_duration), and against
+    /// clients that create namespaces. Default 32 MiB.
     pub max_log_bytes: usize,
     /// The maximum size of the events in the log that were sent to one socket only, in bytes, for each socket. All of these
     /// events together take at most half of the log. At the limit of one socket, its own oldest events are dropped, so that
@@ -47,13 +60,13 @@ pub struct ConnectionStateRecovery {
     /// Protects against clients that make the program answer without end, and so would push out the events of the others.
     /// Default 1 MiB.
     pub max_private_bytes: usize,
-    /// The maximum number of sessions of one namespace that are kept. At the limit, the oldest one is dropped. Protects
-    /// against clients that connect and disappear again and again. Default 100,000.
+    /// The maximum number of sessions of [all namespaces](Self#all-namespaces-together) that are kept. At its share, a namespace
+    /// drops its oldest one. Protects against clients that connect and disappear again and again. Default 200,000.
     pub max_sessions: usize,
-    /// The maximum size of the sessions of one namespace that are kept, in bytes: with the names of their rooms and the
-    /// [data](crate::Socket::data) of their sockets. At the limit, the oldest ones are dropped. For a short time the sessions
-    /// may take half as much again, because not all are dropped at once. Protects against the same clients, if each joins
-    /// many rooms or has much data. Default 64 MiB.
+    /// The maximum size of the sessions of [all namespaces](Self#all-namespaces-together) that are kept, in bytes: with the names
+    /// of their rooms and the [data](crate::Socket::data) of their sockets. At its share, a namespace drops its oldest ones. For a
+    /// short time its sessions may take more than its share, because not all are dropped at once. Protects against the same
+    /// clients, if each joins many rooms or has much data. Default 128 MiB.
     pub max_session_bytes: usize,
     /// The maximum size of one of these sessions, in bytes. A session that is larger is not kept when its connection is lost.
     /// Protects the sessions of the others against a client that joins very many rooms or has much data. Default 1 MiB.
@@ -78,10 +91,10 @@ impl Default for ConnectionStateRecovery {
             max_disconnection_duration: Duration::from_secs(120),
             skip_middlewares: true,
             namespaces: None,
-            max_log_bytes: 16 * 1024 * 1024,
+            max_log_bytes: 32 * 1024 * 1024,
             max_private_bytes: 1024 * 1024,
-            max_sessions: 100_000,
-            max_session_bytes: 64 * 1024 * 1024,
+            max_sessions: 200_000,
+            max_session_bytes: 128 * 1024 * 1024,
             max_bytes_per_session: 1024 * 1024,
             max_left_rooms: 64,
             max_missed_events: 10_000,
@@ -95,7 +108,10 @@ pub(crate) struct RecoverySettings {
     pub(crate) skip_middlewares: bool,
     /// `None` for all.
     namespaces: Option<Vec<String>>,
+    /// With the budget of the whole server.
     options: RecoveryOptions,
+    /// The part of that budget for the namespaces that clients create.
+    client_budget: RecoveryBudget,
 }
 
 impl ConnectionStateRecovery {
@@ -114,17 +130,30 @@ impl ConnectionStateRecovery {
         options.max_left_rooms = self.max_left_rooms;
         options.max_missed_events = self.max_missed_events;
         options.max_missed_bytes = self.max_missed_bytes.min(engine.max_write_buffer_size);
-        RecoverySettings { skip_middlewares: self.skip_middlewares, namespaces: self.namespaces, options }
+        let budget = RecoveryBudget::new(self.max_log_bytes, self.max_sessions, self.max_session_bytes);
+        let client_budget = budget.half();
+        options.budget = Some(budget);
+        let Self { skip_middlewares, namespaces, .. } = self;
+        RecoverySettings { skip_middlewares, namespaces, options, client_budget }
     }
 }
 
 impl RecoverySettings {
     /// Enables recovery in the adapter of a new namespace. Returns whether it is enabled.
-    pub(crate) fn enable(&self, namespace: &str, adapter: &dyn Adapter, host: Weak<dyn Host>) -> bool {
+    pub(crate) fn enable(
+        &self,
+        namespace: &str,
+        is_from_client: bool,
+        adapter: &dyn Adapter,
+        host: Weak<dyn Host>,
+    ) -> bool {
         if self.namespaces.as_ref().is_some_and(|names| names.iter().all(|name| name != namespace)) {
             return false;
         }
         let mut options = self.options.clone();
+        if is_from_client {
+            options.budget = Some(self.client_budget.clone());
+        }
         if let Err(error) = getrandom::fill(&mut options.random) {
             tracing::error!(%error, namespace, "cannot get random bytes for connection state recovery");
             return false;

@@ -8,4 +8,5 @@ mod message_pack;
 mod node_faults;
 mod observers;
 mod refusals;
+mod server_limits;
 mod sessions;
