@@ -215,7 +215,8 @@ impl Client {
     ///
     /// It makes a round trip through the queue of events that the server handles for this client, and does not sleep. It
     /// does not wait for handlers that are `concurrent`, for tasks that handlers have spawned, and for other clients.
-    /// Listeners and middleware of events on the server see its event, `tidewire-testing:sync`.
+    /// Listeners and middleware of events on the server see its event, `tidewire-testing:sync`. If a middleware refuses the
+    /// event, this method works all the same.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

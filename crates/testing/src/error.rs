@@ -33,7 +33,8 @@ pub enum ConnectError {
     Rejected {
         /// The message of the server.
         message: String,
-        /// The data that the server has added, if any.
+        /// The data that the server has added, if any: `data.deserialize::<T>()`. A server of Tidewire sends the data of its
+        /// error, or `{"code": …, "data": …}` if the error has a code.
         data: Option<RawJson<'static>>,
     },
     /// The client could not connect for another reason, for instance the HTTP status of a response.
