@@ -16,13 +16,17 @@ pub(crate) enum ArgumentShape {
 /// The beginning of the type name of [`Arguments`](crate::Arguments).
 const ARGUMENTS_TYPE_NAME: &str = concat!(env!("CARGO_CRATE_NAME"), "::arguments::Arguments");
 
+/// The beginning of the type name of a reply in the crate of handlers, which is serialized as the value in it.
+const REPLY_TYPE_NAME: &str = "tidewire_handlers::reply::Reply<";
+
 /// Returns the role of a type, which depends on how the type is written. A tuple is the list of arguments, and `()` is
-/// the empty list. A reference has the role of its target. Any other type is one argument.
+/// the empty list. A reference has the role of its target, and a reply that of its value. Any other type is one argument.
 ///
 /// serde treats `(A, B)` and `[A; 2]` in the same way, and stable Rust has no specialization for tuples. But only the
 /// name of a tuple type begins with `(`. With optimizations, the compiler evaluates this call at compile time.
 pub(crate) fn argument_shape<T: ?Sized>() -> ArgumentShape {
     let mut name = type_name::<T>();
+    name = name.strip_prefix(REPLY_TYPE_NAME).and_then(|name| name.strip_suffix('>')).unwrap_or(name);
     while let Some(target) = name.strip_prefix('&') {
         name = target.strip_prefix("mut ").unwrap_or(target);
     }

@@ -76,6 +76,28 @@ fn a_requested_acknowledgement_carries_the_return_value() {
 }
 
 #[test]
+fn a_reply_in_a_result_is_sent_as_a_reply_alone() {
+    let (mut connection, _) = connection();
+    let peer = &connection.peer;
+    peer.on("one", async || Ok::<_, HandlerError>(Reply(1)));
+    peer.on("two", async || Ok::<_, HandlerError>(Reply((1, "x"))));
+    peer.on("none", async || Ok::<_, HandlerError>(Reply(())));
+    peer.on("list", async || Ok::<_, HandlerError>(Reply([1, 2])));
+    peer.on("all", async |RawArguments(arguments): RawArguments| Ok::<_, HandlerError>(Reply(arguments)));
+    for (event, acknowledgement) in [
+        (r#"20["one"]"#, "30[1]"),
+        (r#"21["two"]"#, r#"31[1,"x"]"#),
+        (r#"22["none"]"#, "32[]"),
+        (r#"23["list"]"#, "33[[1,2]]"),
+        (r#"24["all",{"a":[1, 2]},"x"]"#, r#"34[{"a":[1, 2]},"x"]"#),
+    ] {
+        connection.receive(event);
+        connection.expect_sent(&[acknowledgement]);
+    }
+    connection.expect_errors(&[]);
+}
+
+#[test]
 fn a_peer_that_does_not_ask_gets_nothing() {
     let (mut connection, _) = connection();
     for event in
