@@ -1,7 +1,7 @@
 //! The data of a socket: one value that other servers of a cluster can read. And its extensions: values of any type
 //! that stay in this process.
 
-use std::any::TypeId;
+use std::any::{TypeId, type_name};
 use std::fmt;
 use std::sync::Arc;
 
@@ -156,7 +156,8 @@ pub(crate) fn read_data<T: DeserializeOwned>(data: Option<&Arguments<'static>>) 
             ArgumentsError::Invalid { reason, .. } | ArgumentsError::InvalidPayload { reason } => reason,
             error => error.to_string(),
         };
-        DataError::Deserialize { reason }
+        let unset = if data.is_none() { "; no data has been set" } else { "" };
+        DataError::Deserialize { reason: format!("{reason} (read as `{}`{unset})", type_name::<T>()) }
     })
 }
 

@@ -38,6 +38,7 @@ async fn data_is_an_empty_object_until_it_is_set() {
         error.to_string().starts_with("the data of the socket has another type: invalid type"),
         "{error}"
     );
+    assert!(error.to_string().ends_with("(read as `alloc::vec::Vec<u8>`; no data has been set)"), "{error}");
 }
 
 #[tokio::test]
