@@ -15,6 +15,7 @@ use crate::state::{MissingState, StateMap};
     message = "`{Self}` cannot be a parameter of this handler",
     label = "a parameter of this handler is not an extractor",
     note = "every handler accepts `State<S>`; event handlers also accept `Data<T>`, `RawArguments`, `Ack<T>` and `EventName`; each side adds its own, for instance its `Socket`",
+    note = "an argument of the event is taken as `Data<T>`; a type of the program is a parameter if it implements `Extract`",
     note = "an extractor is taken by value: `Socket`, not `&Socket`",
     note = "the extractors of axum have the same names and are other types: import `State` and `Extension` from this library"
 )]

@@ -59,6 +59,16 @@ const CASES: &[Case] = &[
         &["DisconnectReason` cannot be a parameter of this handler"],
     ),
     (
+        "argument_without_data",
+        "io.on(\"x\", async |_: String| {});",
+        &["String` cannot be a parameter of this handler", "an argument of the event is taken as `Data<T>`"],
+    ),
+    (
+        "type_of_the_program",
+        "struct Claims; io.on(\"x\", async |_: Claims| {});",
+        &["Claims` cannot be a parameter of this handler", "if it implements `Extract`"],
+    ),
+    (
         "value",
         "io.on(\"x\", async || 42);",
         &["an event handler cannot return `{integer}`", "`Reply(value)`"],
