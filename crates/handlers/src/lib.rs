@@ -104,7 +104,8 @@ pub use middleware::{
     EventMiddleware, IntoEventMiddlewareResult, ObservedEvent, ReceivedEvent, decode_event, event_middleware,
 };
 pub use queue::{EventQueue, EventQueueSize};
-pub use reply::{IntoHandlerResult, IntoReply, Reply};
+pub use reply::{IntoHandlerResult, IntoReply};
 pub use side::{HandlerEnv, Side};
+pub use socketio_proto::Reply;
 pub use spawn::{FirstPoll, Spawn, poll_handler, start_handler};
 pub use state::{MissingState, State, StateMap};

@@ -16,8 +16,8 @@ pub(crate) enum ArgumentShape {
 /// The beginning of the type name of [`Arguments`](crate::Arguments).
 const ARGUMENTS_TYPE_NAME: &str = concat!(env!("CARGO_CRATE_NAME"), "::arguments::Arguments");
 
-/// The beginning of the type name of a reply in the crate of handlers, which is serialized as the value in it.
-const REPLY_TYPE_NAME: &str = "tidewire_handlers::reply::Reply<";
+/// The beginning of the type name of [`Reply`](crate::Reply).
+const REPLY_TYPE_NAME: &str = concat!(env!("CARGO_CRATE_NAME"), "::reply::Reply<");
 
 /// Returns the role of a type, which depends on how the type is written. A tuple is the list of arguments, and `()` is
 /// the empty list. A reference has the role of its target, and a reply that of its value. Any other type is one argument.
@@ -26,7 +26,9 @@ const REPLY_TYPE_NAME: &str = "tidewire_handlers::reply::Reply<";
 /// name of a tuple type begins with `(`. With optimizations, the compiler evaluates this call at compile time.
 pub(crate) fn argument_shape<T: ?Sized>() -> ArgumentShape {
     let mut name = type_name::<T>();
-    name = name.strip_prefix(REPLY_TYPE_NAME).and_then(|name| name.strip_suffix('>')).unwrap_or(name);
+    if let Some(value) = name.strip_prefix(REPLY_TYPE_NAME) {
+        name = value.strip_suffix('>').unwrap_or(value);
+    }
     while let Some(target) = name.strip_prefix('&') {
         name = target.strip_prefix("mut ").unwrap_or(target);
     }
@@ -42,6 +44,7 @@ pub(crate) fn argument_shape<T: ?Sized>() -> ArgumentShape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Reply;
 
     struct Unit;
     #[expect(dead_code, reason = "only the type is used")]
@@ -62,6 +65,14 @@ mod tests {
         assert_eq!(argument_shape::<()>(), ArgumentShape::Empty);
         assert_eq!(argument_shape::<&()>(), ArgumentShape::Empty);
         assert_eq!(argument_shape::<&mut ()>(), ArgumentShape::Empty);
+    }
+
+    #[test]
+    fn a_reply_is_what_is_in_it() {
+        assert_eq!(argument_shape::<Reply<(u8, u8)>>(), ArgumentShape::Tuple);
+        assert_eq!(argument_shape::<Reply<&(u8, u8)>>(), ArgumentShape::Tuple);
+        assert_eq!(argument_shape::<Reply<()>>(), ArgumentShape::Empty);
+        assert_eq!(argument_shape::<Reply<Vec<(u8, u8)>>>(), ArgumentShape::Single);
     }
 
     #[test]
