@@ -281,7 +281,7 @@ impl Connection {
                 found
             }
         };
-        warn_blocked(self.server.observers(), socket, handler, duration);
+        warn_blocked(&self.server, socket, handler, duration);
     }
 
     /// Handles a request to connect to a namespace.

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use adapter::SocketId;
 use engineio::{Application, Engine, Session};
 use handlers::{HandlerError, StateMap};
-use net::ListenerSettings;
+use net::{ListenerSettings, LogRateLimit};
 use socketio_proto::Parser;
 
 use crate::connection::{Connection, Handshake, KeepExtension};
@@ -195,6 +195,11 @@ impl Server {
 
     pub(crate) fn observers(&self) -> &Observers {
         &self.application().shared.observers
+    }
+
+    /// Limits the log lines about handlers that keep their thread.
+    pub(crate) fn blocked_log(&self) -> &LogRateLimit {
+        &self.application().shared.blocked_log
     }
 
     pub(crate) fn parser(&self) -> Option<&Arc<dyn Parser>> {

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engineio::Time;
-use net::LogRateLimit;
 use net::metrics::{self, Series};
 use socketio_proto::Excerpt;
 
 use crate::observer::{Observation, ObservedHandler, Observers};
+use crate::server::Server;
 use crate::socket::Socket;
 
 /// The time without waiting that is too long. The clients of a thread notice this much in each of their messages.
@@ -147,14 +147,13 @@ pub(crate) fn too_long(started: Time, ended: Time) -> Option<Duration> {
 /// Warns that a handler kept its thread for too long.
 #[cold]
 pub(crate) fn warn_blocked(
-    observers: &Observers,
+    server: &Server,
     socket: Option<&Socket>,
     handler: ObservedHandler<'_>,
     duration: Duration,
 ) {
-    static BLOCKED: LogRateLimit = LogRateLimit::new();
     metrics::count(Series::HandlersBlocked);
-    BLOCKED.try_log(|suppressed| {
+    server.blocked_log().try_log(|suppressed| {
         let (socket, handler) = (socket.map(Socket::log_id), Excerpt(handler));
         let millis = duration.as_millis();
         tracing::warn!(
@@ -165,5 +164,5 @@ pub(crate) fn warn_blocked(
             "a handler kept its thread from other connections: run long work in `tokio::task::spawn_blocking`"
         );
     });
-    observers.notify(|| Observation::HandlerBlocked { socket, handler, duration });
+    server.observers().notify(|| Observation::HandlerBlocked { socket, handler, duration });
 }

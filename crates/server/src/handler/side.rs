@@ -147,8 +147,7 @@ impl HandlerEnv for ServerHandlerEnv<'_> {
     #[cold]
     fn on_handler_polled(&self, event: &str, started: Time) {
         if let Some(duration) = too_long(started, net::now()) {
-            let (observers, handler) = (self.server.observers(), ObservedHandler::Event(event));
-            warn_blocked(observers, Some(self.socket), handler, duration);
+            warn_blocked(self.server, Some(self.socket), ObservedHandler::Event(event), duration);
         }
     }
 

@@ -362,6 +362,7 @@ impl Builder {
             internal_error_log: LogRateLimit::new(),
             client_error_log: LogRateLimit::new(),
             refusal_log: LogRateLimit::new(),
+            blocked_log: LogRateLimit::new(),
             server: OnceLock::new(),
         });
         let root = Namespace::new("/", Arc::clone(&common), &*adapter);

@@ -38,6 +38,8 @@ pub(crate) struct ServerShared {
     pub(super) client_error_log: LogRateLimit,
     /// The same for clients whose request to connect is refused.
     pub(super) refusal_log: LogRateLimit,
+    /// The same for handlers that keep their thread.
+    pub(crate) blocked_log: LogRateLimit,
     /// Set once the server is built.
     pub(super) server: OnceLock<WeakEngine<SocketIoApplication>>,
 }

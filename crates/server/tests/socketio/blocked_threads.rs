@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidewire_server::{Observation, ObservedHandler, Reply, Server, Socket};
 
-use crate::support::{Client, Logged, serve};
+use crate::support::{BLOCKED, Client, Logged, serve};
 
 /// Keeps the thread for longer than a handler may.
 fn block() {
@@ -14,7 +14,7 @@ fn block() {
 
 /// Returns the handlers that the log blames.
 fn blamed(logged: &Logged) -> Vec<String> {
-    let lines = logged.lines().into_iter().filter(|line| line.contains("kept its thread"));
+    let lines = logged.all_lines().into_iter().filter(|line| line.contains(BLOCKED));
     lines
         .map(|line| {
             assert!(line.contains("WARN") && line.contains("millis="), "{line}");
@@ -34,7 +34,7 @@ async fn a_handler_that_keeps_its_thread_is_named_in_the_log() {
     });
     let mut client = Client::join(serve(&io).await).await;
     client.expect_only(r#"420["compute"]"#, "430[1]").await;
-    assert!(blamed(&logged).contains(&"compute".to_owned()), "{:?}", logged.lines());
+    assert!(blamed(&logged).contains(&"compute".to_owned()), "{:?}", logged.all_lines());
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn after_a_turn_with_several_handlers_took_too_long_each_is_measured() {
         client.expect(&format!("43{id}[]")).await;
     }
     for event in ["compute", "unknown"] {
-        assert!(blamed(&logged).contains(&event.to_owned()), "{:?}", logged.lines());
+        assert!(blamed(&logged).contains(&event.to_owned()), "{:?}", logged.all_lines());
     }
 }
 
@@ -76,8 +76,26 @@ async fn middleware_and_the_other_handlers_are_named_too() {
         client.expect_only("40/nowhere,", r#"44/nowhere,{"message":"Invalid namespace"}"#).await;
     }
     for name in ["middleware", "on_connection", "on_disconnect", "event_middleware"] {
-        assert!(blamed(&logged).contains(&name.to_owned()), "{name}: {:?}", logged.lines());
+        assert!(blamed(&logged).contains(&name.to_owned()), "{name}: {:?}", logged.all_lines());
     }
+}
+
+#[tokio::test]
+async fn the_warnings_of_one_server_do_not_suppress_those_of_another() {
+    let (logged, _logging) = Logged::start();
+    // More than the ten lines that are logged at once.
+    for (event, calls) in [("often", 12), ("once", 1)] {
+        let io = Server::new();
+        io.on(event, async || {
+            block();
+            Reply(1)
+        });
+        let mut client = Client::join(serve(&io).await).await;
+        for _ in 0..calls {
+            client.expect_only(&format!(r#"420["{event}"]"#), "430[1]").await;
+        }
+    }
+    assert!(blamed(&logged).contains(&"once".to_owned()), "{:?}", logged.all_lines());
 }
 
 #[tokio::test]

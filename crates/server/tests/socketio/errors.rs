@@ -196,7 +196,6 @@ async fn without_a_hook_failures_are_logged_in_few_and_short_lines() {
     let argument = format!(r"x\nWARN forged {}", "x".repeat(100_000));
     client.send_all((0..60).map(|_| format!(r#"42["{name}","{argument}"]"#))).await;
     client.expect_only(r#"420["done"]"#, "430[]").await;
-    // A slow machine may also warn that the events took long.
     let lines = logged.lines().into_iter().filter(|line| line.contains("refused an event"));
     let lines: Vec<_> = lines.collect();
     // Ten lines, and one for every second that the test takes.
