@@ -194,20 +194,19 @@ async fn two_namespaces_on_one_connection_know_nothing_of_each_other() {
     program.lines.expect(["root: transport close"]).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_connection_without_a_namespace_times_out() {
     let (builder, _program) = program();
     let io = builder.connect_timeout(Duration::from_millis(50)).build();
-    let address = serve(&io).await;
-    Client::open(address).await.expect_end().await;
+    Client::open_in_memory(&io, 1_024).await.expect_end().await;
     until(|| io.connection_count() == 0).await;
     // A client that has connected to a namespace stays connected.
-    let mut joined = Client::join(address).await;
-    Client::open(address).await.expect_end().await;
+    let mut joined = Client::join_in_memory(&io, 1_024).await;
+    Client::open_in_memory(&io, 1_024).await.expect_end().await;
     joined.expect_only("40/nope,", r#"44/nope,{"message":"Invalid namespace"}"#).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_connect_timeout_applies_no_matter_how_it_was_set() {
     let short = Duration::from_millis(50);
     let shortly = || Limits { connect_timeout: short, ..Limits::default() };
@@ -217,23 +216,23 @@ async fn the_connect_timeout_applies_no_matter_how_it_was_set() {
         Server::builder().limits(Limits::default()).connect_timeout(short),
     ] {
         let io = builder.build();
-        Client::open(serve(&io).await).await.expect_end().await;
+        Client::open_in_memory(&io, 1_024).await.expect_end().await;
     }
     // The method takes precedence even if its value is larger.
     let io = Server::builder().connect_timeout(Duration::from_secs(45)).limits(shortly()).build();
-    let mut client = Client::open(serve(&io).await).await;
+    let mut client = Client::open_in_memory(&io, 1_024).await;
     let short_one = Server::builder().limits(shortly()).build();
-    Client::open(serve(&short_one).await).await.expect_end().await;
+    Client::open_in_memory(&short_one, 1_024).await.expect_end().await;
     client.send("40").await;
     assert!(client.recv().await.expect("a reply").starts_with("40{\"sid\":\""));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_rejected_client_times_out() {
     let (builder, _program) = program();
     let io = builder.connect_timeout(Duration::from_millis(50)).build();
     io.middleware(async || Err::<(), _>(ConnectError::new("nobody")));
-    let mut client = Client::open(serve(&io).await).await;
+    let mut client = Client::open_in_memory(&io, 1_024).await;
     client.expect_only("40", r#"44{"message":"nobody"}"#).await;
     client.expect_end().await;
     until(|| io.connection_count() == 0).await;

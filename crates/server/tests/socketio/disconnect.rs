@@ -102,11 +102,11 @@ async fn the_end_of_a_connection_is_described_if_there_is_more_to_say_than_its_r
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ping_timeout() {
     let short = Duration::from_millis(50);
     let (io, program) = leaving(|builder| builder.ping_interval(short).ping_timeout(short));
-    let client = Client::join(serve(&io).await).await;
+    let client = Client::join_in_memory(&io, 1_024).await;
     expect_reason(&io, program, Some(client), DisconnectReason::PingTimeout).await;
 }
 

@@ -131,7 +131,7 @@ async fn acknowledgements_do_not_wait_for_a_handler() {
     assert_eq!(acknowledged.await, Ok(7));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_heartbeat_does_not_wait_for_a_handler() {
     let (builder, mut program) = program();
     let io =
@@ -141,7 +141,7 @@ async fn the_heartbeat_does_not_wait_for_a_handler() {
         log.say(format_args!("connected: {}", socket.is_connected()));
     });
     io.on("pinged", async |log: State<Log>| log.say("pinged"));
-    let mut client = Client::join(serve(&io).await).await;
+    let mut client = Client::join_in_memory(&io, 1_024).await;
     client.send_all(["42[\"wait\"]", "42[\"pinged\"]"]).await;
     // Twice the timeout: without pongs the connection would be closed.
     let silence = tokio::time::timeout(Duration::from_secs(1), client.recv()).await;

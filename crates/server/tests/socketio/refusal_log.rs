@@ -104,7 +104,7 @@ async fn a_limit_per_address_is_a_warning() {
     assert!(line.contains(" WARN ") && line.contains("127.0.0.1") && line.contains("max_sessions"), "{line}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_reason_has_ten_lines_at_once() {
     let io = server();
     let (logged, _logging) = Logged::start();
