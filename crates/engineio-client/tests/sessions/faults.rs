@@ -1,12 +1,10 @@
 //! Servers and proxies that break the rules. Each session ends with a reason and an error that names the cause.
 
-use std::time::Duration;
-
 use tidewire_engineio_client::{CloseError, CloseReason, Connector};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::scripted_server::{OPEN, ScriptedServer};
-use crate::support::{Client, POLLING, Seen, WEBSOCKET};
+use crate::support::{Client, LIMIT, POLLING, Seen, WEBSOCKET};
 
 /// Returns how a session ends whose first request gets this response, on a connection that is then closed.
 async fn first_response(connector: fn(Connector) -> Connector, response: &[u8]) -> (CloseReason, String) {
@@ -30,9 +28,10 @@ fn websocket(connector: Connector) -> Connector {
 
 #[tokio::test]
 async fn a_server_that_nobody_runs_is_a_dial_error() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    drop(listener);
+    // It does not listen, and as long as it exists nobody else gets its port.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = socket.local_addr().expect("bound");
     for transports in [&WEBSOCKET[..], &POLLING] {
         let connector = Connector::new(&format!("http://{address}")).transports(transports);
         let mut client = Client::start(&connector);
@@ -190,10 +189,12 @@ async fn a_websocket_that_breaks_the_rules_is_a_transport_error_and_a_broken_one
 async fn a_server_that_accepts_and_says_nothing_is_given_up() {
     for transports in [&WEBSOCKET[..], &POLLING] {
         let scripted = ScriptedServer::start().await;
-        let connector = scripted.connector().transports(transports).timeout(Duration::from_millis(50));
+        let connector = scripted.connector().transports(transports).timeout(LIMIT);
         let mut client = Client::start(&connector);
         let (mut peer, _) = scripted.request().await;
+        tokio::time::pause();
         let (reason, error) = client.closed().await;
+        tokio::time::resume();
         assert_eq!(reason, CloseReason::TransportError);
         assert_eq!(error, "the server did not send an open packet in time");
         peer.closed().await;
@@ -204,12 +205,13 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
 #[tokio::test]
 async fn a_request_that_takes_too_long_ends_the_session_if_the_program_says_so() {
     let scripted = ScriptedServer::start().await;
-    let connector = polling(scripted.connector()).request_timeout(Duration::from_millis(50));
+    let connector = polling(scripted.connector()).request_timeout(LIMIT);
     let mut client = Client::start(&connector);
     let mut get = scripted.open(OPEN).await;
     client.opened().await;
     get.request().await;
+    tokio::time::pause();
     let (reason, error) = client.closed().await;
     assert_eq!(reason, CloseReason::TransportError);
-    assert_eq!(error, "polling: the request took longer than 50ms (`request_timeout`)");
+    assert_eq!(error, "polling: the request took longer than 5s (`request_timeout`)");
 }

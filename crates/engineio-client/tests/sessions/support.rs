@@ -21,6 +21,10 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(8), what).await.expect("in time")
 }
 
+/// A timeout of a client that expires in a test. It is long enough for a slow machine, and less than that of [`soon`]. The
+/// test pauses the clock when nothing but this timeout can happen any more.
+pub(crate) const LIMIT: Duration = Duration::from_secs(5);
+
 /// Lets other tasks run until `condition` is true.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     soon(async {

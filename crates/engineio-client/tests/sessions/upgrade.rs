@@ -6,7 +6,7 @@ use tidewire_engineio_client::{CloseReason, Connector};
 
 use crate::choppy_relay::{Dice, relay_to};
 use crate::scripted_server::{ScriptedServer, WebSocket};
-use crate::support::{Client, EchoServer, POLLING, Seen, WEBSOCKET, until};
+use crate::support::{Client, EchoServer, LIMIT, POLLING, Seen, WEBSOCKET, until};
 
 const OPEN: &str = r#"0{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#;
 
@@ -50,7 +50,7 @@ async fn the_candidate_probes_while_polling_goes_on_and_takes_over_when_it_is_qu
 #[tokio::test]
 async fn a_candidate_that_fails_changes_nothing() {
     type Break = fn(WebSocket) -> std::pin::Pin<Box<dyn Future<Output = WebSocket>>>;
-    let breaks: [(Break, &str); 3] = [
+    let breaks: [(Break, &str, bool); 3] = [
         (
             |mut websocket| {
                 Box::pin(async move {
@@ -59,6 +59,7 @@ async fn a_candidate_that_fails_changes_nothing() {
                 })
             },
             "the server did not answer the probe",
+            false,
         ),
         (
             |mut websocket| {
@@ -68,20 +69,27 @@ async fn a_candidate_that_fails_changes_nothing() {
                 })
             },
             "the server closed the connection with code 1013",
+            false,
         ),
         // It sends nothing.
-        (|websocket| Box::pin(async move { websocket }), "the server did not answer the probe"),
+        (|websocket| Box::pin(async move { websocket }), "the server did not answer the probe", true),
     ];
-    for (breaks, error) in breaks {
+    for (breaks, error, times_out) in breaks {
         let scripted = ScriptedServer::start().await;
-        let connector = scripted.connector().upgrade_timeout(Duration::from_millis(100));
+        let connector = scripted.connector().upgrade_timeout(LIMIT);
         let mut client = Client::start(&connector);
         let mut get = scripted.open(OPEN).await;
         client.opened().await;
         let (mut websocket, _) = scripted.websocket().await;
         websocket.expect("2probe").await;
         let mut websocket = breaks(websocket).await;
+        if times_out {
+            tokio::time::pause();
+        }
         assert_eq!(client.upgrade_error().await, error);
+        if times_out {
+            tokio::time::resume();
+        }
         assert_eq!(websocket.recv().await, None);
 
         client.session.send_text("still there");
