@@ -267,7 +267,7 @@ async fn socketioxide_issue_816_paths_that_only_begin_like_that_of_the_engine_be
 /// socketioxide: while a client upgraded, each of its polls returned at once, so it polled without a pause.
 #[tokio::test(start_paused = true)]
 async fn socketioxide_issue_497_a_client_that_polls_while_it_upgrades_is_answered_ten_times_a_second() {
-    let mut server = Server::start(Options::default()).await;
+    let mut server = Server::start_in_memory(Options::default()).await;
     let (client, opened) = server.open_polling().await;
     let mut candidate = in_memory_candidate(&server, &client, &frames(["2probe"])).await;
     candidate.expect("3probe").await;
@@ -287,7 +287,7 @@ async fn socketioxide_issue_497_a_client_that_polls_while_it_upgrades_is_answere
 /// socketioxide: a session whose upgrade was never completed stayed for ever.
 #[tokio::test(start_paused = true)]
 async fn socketioxide_issue_731_a_session_whose_upgrade_is_never_completed_ends() {
-    let mut server = Server::start(settings(|settings| {
+    let mut server = Server::start_in_memory(settings(|settings| {
         settings.ping_interval = Duration::from_secs(2);
         settings.ping_timeout = Duration::from_secs(3);
     }))

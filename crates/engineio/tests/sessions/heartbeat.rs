@@ -14,9 +14,9 @@ fn fast() -> Options {
     })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_polling_client_that_answers_is_pinged_again() {
-    let mut server = Server::start(fast()).await;
+    let mut server = Server::start_in_memory(fast()).await;
     let (client, mut opened) = server.open_polling().await;
     for _ in 0..3 {
         assert_eq!(client.poll().await, "2");
@@ -25,9 +25,9 @@ async fn a_polling_client_that_answers_is_pinged_again() {
     opened.expect_silence();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_polling_client_that_does_not_answer_is_told_that_it_is_over() {
-    let mut server = Server::start(fast()).await;
+    let mut server = Server::start_in_memory(fast()).await;
     let (client, mut opened) = server.open_polling().await;
     assert_eq!(client.poll().await, "2");
     assert_eq!(client.poll().await, "1");
@@ -36,17 +36,17 @@ async fn a_polling_client_that_does_not_answer_is_told_that_it_is_over() {
     server.expect_no_sessions().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_never_polls_is_given_up() {
-    let mut server = Server::start(fast()).await;
+    let mut server = Server::start_in_memory(fast()).await;
     let (_client, mut opened) = server.open_polling().await;
     opened.expect_end(CloseReason::PingTimeout).await;
     server.expect_no_sessions().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_websocket_client_that_does_not_answer_is_closed_without_a_code() {
-    let mut server = Server::start(fast()).await;
+    let mut server = Server::start_in_memory(fast()).await;
     let (mut client, mut opened) = server.open_websocket().await;
     client.expect("2").await;
     client.send("3").await;

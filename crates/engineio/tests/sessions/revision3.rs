@@ -133,7 +133,7 @@ async fn the_initial_packet_is_in_the_payload_of_the_open_packet() {
     assert!(body.ends_with(b"\"maxPayload\":1000000}\x01\x02\xff\x04\x07"), "{body:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_client_sends_the_pings() {
     let options = Options {
         allow_eio3: true,
@@ -142,7 +142,7 @@ async fn the_client_sends_the_pings() {
             settings.ping_timeout = Duration::from_millis(200);
         })
     };
-    let mut server = Server::start(options).await;
+    let mut server = Server::start_in_memory(options).await;
     let (client, mut opened) = open(&mut server).await;
     client.post_ok("1:2").await;
     assert_eq!(client.poll().await, "1:3");

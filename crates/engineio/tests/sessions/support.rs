@@ -205,10 +205,37 @@ impl Opened {
     }
 }
 
-/// A server on the loopback interface.
+/// How clients reach a server.
+#[derive(Debug, Clone)]
+enum Dial {
+    Tcp(SocketAddr),
+    Memory(Engine<Program>),
+}
+
+impl Dial {
+    async fn connect(&self) -> Box<dyn Stream> {
+        match self {
+            Self::Tcp(address) => Box::new(TcpStream::connect(address).await.expect("it listens")),
+            Self::Memory(engine) => {
+                let (client, server) = tokio::io::duplex(64 * 1024);
+                serve(engine, server);
+                Box::new(client)
+            }
+        }
+    }
+}
+
+/// Serves a connection that did not come from a listener.
+fn serve(engine: &Engine<Program>, stream: impl Stream + 'static) {
+    let service = TowerToHyperService::new(engine.service());
+    tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
+}
+
+/// A server on the loopback interface, or in memory.
 pub(crate) struct Server {
     pub(crate) engine: Engine<Program>,
     pub(crate) address: SocketAddr,
+    is_in_memory: bool,
     opened: mpsc::UnboundedReceiver<Opened>,
 }
 
@@ -225,7 +252,17 @@ impl Server {
         let listener = Listener::bind("127.0.0.1:0", HttpLimits::default()).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         tokio::spawn(listener.serve(engine.service(), std::future::pending()));
-        Self { engine, address, opened }
+        Self { engine, address, is_in_memory: false, opened }
+    }
+
+    /// Starts a server whose clients connect over streams in memory. With a paused clock, a timeout would come before what the
+    /// kernel still holds.
+    pub(crate) async fn start_in_memory(options: Options) -> Self {
+        Self { is_in_memory: true, ..Self::start(options).await }
+    }
+
+    fn dial(&self) -> Dial {
+        if self.is_in_memory { Dial::Memory(self.engine.clone()) } else { Dial::Tcp(self.address) }
     }
 
     /// Returns the session that was opened next.
@@ -234,9 +271,7 @@ impl Server {
     }
 
     pub(crate) async fn send(&self, request: &[u8]) -> Request {
-        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        stream.write_all(request).await.expect("sent");
-        Request(Box::new(stream))
+        Request::send(&self.dial(), request).await
     }
 
     pub(crate) async fn get(&self, query: &str) -> Request {
@@ -260,19 +295,18 @@ impl Server {
     /// Returns the client's end of a polling session that is open.
     pub(crate) fn polling(&self, revision: &str, opened: &Opened) -> Polling {
         let query = format!("{revision}&transport=polling&sid={}", opened.session.id().as_str());
-        Polling { address: self.address, query }
+        Polling { dial: self.dial(), query }
     }
 
-    /// Opens a WebSocket session over loopback, and returns both ends of it.
+    /// Opens a WebSocket session, and returns both ends of it.
     pub(crate) async fn open_websocket(&mut self) -> (WebSocket, Opened) {
         self.open_websocket_with("EIO=4").await
     }
 
     /// The same, with this revision, and perhaps other parameters.
     pub(crate) async fn open_websocket_with(&mut self, parameters: &str) -> (WebSocket, Opened) {
-        let stream = TcpStream::connect(self.address).await.expect("it listens");
         let query = format!("{parameters}&transport=websocket");
-        let mut client = WebSocket::connect(Box::new(stream), &query, &[]).await;
+        let mut client = WebSocket::connect(self.dial().connect().await, &query, &[]).await;
         client.expect_open().await;
         (client, self.opened().await)
     }
@@ -286,8 +320,7 @@ impl Server {
 
     /// Serves a connection that did not come from the listener.
     pub(crate) fn serve(&self, stream: impl Stream + 'static) {
-        let service = TowerToHyperService::new(self.engine.service());
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
+        serve(&self.engine, stream);
     }
 
     /// Waits until the engine has no session.
@@ -312,6 +345,12 @@ pub(crate) struct Response {
 }
 
 impl Request {
+    async fn send(dial: &Dial, request: &[u8]) -> Self {
+        let mut stream = dial.connect().await;
+        stream.write_all(request).await.expect("sent");
+        Self(stream)
+    }
+
     pub(crate) async fn response(self) -> Response {
         let (head, body) = self.response_bytes().await;
         let status = head[9..12].parse().expect("a status");
@@ -365,24 +404,18 @@ impl Response {
 /// The client's end of a polling session.
 #[derive(Debug, Clone)]
 pub(crate) struct Polling {
-    address: SocketAddr,
+    dial: Dial,
     query: String,
 }
 
 impl Polling {
     /// Opens a session.
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        let mut client = Self { address, query: "EIO=4&transport=polling".into() };
+        let mut client = Self { dial: Dial::Tcp(address), query: "EIO=4&transport=polling".into() };
         let response = client.get().await.response().await;
         let (_, rest) = response.body.split_once("\"sid\":\"").expect("an open packet");
         client.query = format!("EIO=4&transport=polling&sid={}", &rest[..20]);
         client
-    }
-
-    async fn send(&self, request: &[u8]) -> Request {
-        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        stream.write_all(request).await.expect("sent");
-        Request(Box::new(stream))
     }
 
     /// Returns the query of the session's requests.
@@ -395,7 +428,7 @@ impl Polling {
         let query = &self.query;
         let head =
             format!("{method} /engine.io/?{query} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
-        self.send(&[head.as_bytes(), body.as_ref()].concat()).await
+        Request::send(&self.dial, &[head.as_bytes(), body.as_ref()].concat()).await
     }
 
     /// Starts a poll.
@@ -446,9 +479,8 @@ impl Polling {
     }
 
     async fn candidate_with(&self, parameter: &str, behind: &[u8]) -> WebSocket {
-        let stream = TcpStream::connect(self.address).await.expect("it listens");
         let query = self.query.replace("transport=polling", "transport=websocket") + parameter;
-        WebSocket::connect(Box::new(stream), &query, behind).await
+        WebSocket::connect(self.dial.connect().await, &query, behind).await
     }
 }
 

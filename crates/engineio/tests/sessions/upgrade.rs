@@ -198,10 +198,10 @@ async fn a_candidate_that_vanishes_leaves_polling_alive() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_slow_candidate_is_given_up_and_polling_goes_on() {
     let options = settings(|settings| settings.upgrade_timeout = Duration::from_millis(50));
-    let mut server = Server::start(options).await;
+    let mut server = Server::start_in_memory(options).await;
     let (client, mut opened) = server.open_polling().await;
     let mut websocket = client.candidate(&frames(["2probe"])).await;
     websocket.expect("3probe").await;
@@ -212,7 +212,7 @@ async fn a_slow_candidate_is_given_up_and_polling_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_that_goes_on_probing_and_reads_no_answer_is_given_up() {
-    let mut server = Server::start(Options::default()).await;
+    let mut server = Server::start_in_memory(Options::default()).await;
     let (client, mut opened) = server.open_polling().await;
     let (mut stream, end) = tokio::io::duplex(1_024);
     server.serve(end);
@@ -257,7 +257,7 @@ async fn a_candidate_that_is_closed_ends_although_its_client_does_not_respond() 
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_that_does_not_read_ends_at_once_with_its_session() {
-    let mut server = Server::start(Options::default()).await;
+    let mut server = Server::start_in_memory(Options::default()).await;
     let (client, mut opened) = server.open_polling().await;
     let (mut stream, end) = tokio::io::duplex(1_024);
     server.serve(end);
