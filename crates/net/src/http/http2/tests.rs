@@ -27,6 +27,10 @@ use crate::{Listener, MemoryBudget, PendingUpgrade, Stream, count_unread_respons
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// More bytes than all buffers between server and client hold.
 const LARGE: usize = 2_000_000;
+/// More bytes than the window of a client. Many clients that run on one thread read it in little time.
+const MEDIUM: usize = 300_000;
+/// A timeout of slow clients, which need a part of it for each step. A busy machine does not delay a step by as much.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Fails the test instead of letting it hang.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -65,7 +69,7 @@ async fn fill(stream: &mut Stream, other: &mut Client) -> usize {
     taken
 }
 
-/// A server with the paths `/hello`, `/cookies`, `/large` and `/never`. It sends the stream of a CONNECT to the test.
+/// A server with the paths `/hello`, `/cookies`, `/large`, `/medium` and `/never`. It sends the stream of a CONNECT to the test.
 struct Server {
     address: SocketAddr,
     streams: mpsc::UnboundedReceiver<Stream>,
@@ -111,6 +115,7 @@ impl Server {
                     }
                     "/hello" => format!("{:?} {:?}", request.version(), request.headers().get("host")),
                     "/large" => "x".repeat(LARGE),
+                    "/medium" => "x".repeat(MEDIUM),
                     "/never" => {
                         struct Here(Arc<AtomicUsize>);
                         impl Drop for Here {
@@ -375,18 +380,17 @@ async fn a_response_that_is_not_read_resets_only_its_stream() {
 
 #[tokio::test]
 async fn a_response_that_is_read_slowly_arrives() {
-    let limit = Duration::from_millis(300);
-    let server = Server::start(HttpLimits { write_timeout: limit, ..HttpLimits::default() }).await;
+    let server = Server::start(HttpLimits { write_timeout: SLOW, ..HttpLimits::default() }).await;
     let mut client = server.client().await;
     let (response, _) = client.begin(get("/large")).await;
     let mut body = soon(response).await.unwrap().into_body();
-    let (mut taken, mut slow) = (0, 10);
+    let (mut taken, mut slow) = (0, 5);
     while let Some(data) = soon(body.data()).await {
         let count = data.unwrap().len();
         taken += count;
         if slow > 0 {
             // The delay simulates a slow client.
-            sleep(limit / 6).await;
+            sleep(SLOW / 4).await;
             slow -= 1;
         }
         body.flow_control().release_capacity(count).unwrap();
@@ -699,20 +703,18 @@ async fn over_tls_alpn_selects_the_version_also_after_a_reload() {
 
 #[tokio::test]
 async fn a_request_that_crosses_a_goaway_gets_its_complete_response_however_slowly_it_is_read() {
-    // Long enough that a busy machine does not delay a client of this test by as much.
-    let limit = Duration::from_secs(2);
-    let limits = HttpLimits { header_read_timeout: limit, write_timeout: limit, ..HttpLimits::default() };
+    let limits = HttpLimits { header_read_timeout: SLOW, write_timeout: SLOW, ..HttpLimits::default() };
     let server = Server::start(limits).await;
     let mut talks = tokio::task::JoinSet::new();
     // If two events are ready at the same time, the order is random. So repeat the test.
     for _ in 0..30 {
-        talks.spawn(response_after_goaway(server.address, limit));
+        talks.spawn(response_after_goaway(server.address));
     }
     soon(talks.join_all()).await;
 }
 
 /// Sends raw frames, because `h2` would send no request after a GOAWAY.
-async fn response_after_goaway(server: SocketAddr, limit: Duration) {
+async fn response_after_goaway(server: SocketAddr) {
     let get = |id: u8, path: &str| {
         let block = [&[0x82, 0x86, 0x44, path.len() as u8], path.as_bytes(), &[0x41, 1, b'h']].concat();
         [&[0, 0, block.len() as u8, 1, 5, 0, 0, 0, id], &block[..]].concat()
@@ -725,7 +727,7 @@ async fn response_after_goaway(server: SocketAddr, limit: Duration) {
     let mut taken = 0;
     let mut goaway_received = false;
     let mut slow = 0;
-    while taken < LARGE {
+    while taken < MEDIUM {
         let mut head = [0; 9];
         stream.read_exact(&mut head).await.expect("the rest of the response");
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
@@ -733,17 +735,17 @@ async fn response_after_goaway(server: SocketAddr, limit: Duration) {
         match (head[3], head[8]) {
             (7, _) if !goaway_received => {
                 goaway_received = true;
-                stream.write_all(&get(3, "/large")).await.unwrap();
+                stream.write_all(&get(3, "/medium")).await.unwrap();
             }
             (0, 3) => {
                 taken += length;
                 slow += 1;
                 if slow < 6 {
                     // A slow client: it takes longer than the limit in all, and less for each step.
-                    sleep(limit / 4).await;
+                    sleep(SLOW / 4).await;
                     stream.write_all(&window(3, length as u32)).await.unwrap();
                 } else if slow == 6 {
-                    stream.write_all(&window(3, LARGE as u32)).await.unwrap();
+                    stream.write_all(&window(3, MEDIUM as u32)).await.unwrap();
                 }
             }
             _ => {}
