@@ -6,7 +6,7 @@ use tidewire_ws::{
     ClientHandshakeError, ConnectError, Connector, DialError, HandshakeResponseError, Message, UriError,
 };
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 
 use super::{begin, frame, value};
@@ -188,10 +188,10 @@ async fn invalid_settings_fail_before_connecting() {
 
 #[tokio::test]
 async fn an_error_names_the_address_that_refuses_connections() {
-    let address = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
+    // It does not listen, and as long as it exists nobody else gets its port.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
     let error = soon(tidewire_ws::connect(format!("ws://{address}/"))).await.unwrap_err();
     let ConnectError::Dial(DialError::Connect { address: named, error: reason }) = &error else {
         panic!("{error:?}")

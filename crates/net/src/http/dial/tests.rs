@@ -59,10 +59,10 @@ async fn a_direct_connection_has_nagle_disabled() {
 
 #[tokio::test]
 async fn an_error_names_the_host_or_address_that_failed() {
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    // It does not listen, and as long as it exists nobody else gets its port.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let refused = soon(Dialer::new().dial(target("127.0.0.1", port))).await.unwrap_err();
     let DialError::Connect { address, error } = &refused else { panic!("{refused:?}") };
     assert_eq!((address.port(), error.kind()), (port, io::ErrorKind::ConnectionRefused));
