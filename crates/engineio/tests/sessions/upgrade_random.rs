@@ -47,7 +47,7 @@ async fn upgrade_under_traffic(mut dice: Dice) {
         settings.ping_timeout = PING_TIMEOUT;
         settings.upgrade_timeout = UPGRADE_TIMEOUT;
     });
-    let mut server = Server::start(options).await;
+    let mut server = Server::start_in_memory(options).await;
     let (polling, mut opened) = server.open_polling().await;
     opened.echo();
     let client = Client::new(&server, polling.query(), dice.fork());

@@ -31,7 +31,7 @@ fn a_close_that_falls_on_an_upgrade_loses_nothing() {
 
 /// Returns whether the session has ended on the WebSocket.
 async fn close_in_an_upgrade(mut dice: Dice) -> bool {
-    let mut server = Server::start(Options::default()).await;
+    let mut server = Server::start_in_memory(Options::default()).await;
     let (polling, mut opened) = server.open_polling().await;
     let client = Client::new(&server, polling.query(), dice.fork());
     let received = RefCell::new(Vec::new());

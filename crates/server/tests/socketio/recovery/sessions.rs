@@ -263,7 +263,7 @@ async fn a_client_whose_session_is_lost_after_the_claim_still_has_the_connect_ti
     assert_eq!(client.recv().await, None, "it is in no namespace");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn what_is_kept_is_dropped_after_its_time() {
     let (io, mut program, address) = recoverable(|_| {}).await;
     let kept = |io: &Namespace| io.kept_for_recovery();
@@ -275,6 +275,8 @@ async fn what_is_kept_is_dropped_after_its_time() {
     until(|| kept(&io).sessions == 1).await;
     assert_eq!(kept(&io).events, 1);
     assert!(kept(&io).event_bytes > 0 && kept(&io).session_bytes > 0);
+    // From here on, nothing needs a socket.
+    tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(131)).await;
     assert_eq!((kept(&io).sessions, kept(&io).session_bytes), (0, 0));
     assert_eq!(socket.try_emit("x", ()), Err(EmitError::Disconnected));
@@ -282,7 +284,7 @@ async fn what_is_kept_is_dropped_after_its_time() {
     assert_eq!(kept(&io), Default::default());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_namespace_that_a_client_created_stays_as_long_as_a_session_can_be_recovered() {
     let (io, _program, address) = recoverable(|_| {}).await;
     let _ = io.of_pattern(|name| name == "/room-1");
@@ -304,12 +306,15 @@ async fn a_namespace_that_a_client_created_stays_as_long_as_a_session_can_be_rec
     let (client, same) = connect(&format!(r#"{{"pid":"{pid}"}}"#)).await;
     assert_eq!((same, created.load(Ordering::Relaxed)), (pid, 1));
     drop(client);
+    until(|| io.connection_count() == 0).await;
+    tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(131)).await;
+    tokio::time::resume();
     let _ = connect("").await;
     assert_eq!(created.load(Ordering::Relaxed), 2, "it was removed, and created again");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_session_is_dropped_after_its_time_if_its_first_connection_was_replaced_at_once() {
     let (io, mut program, address) = recoverable(|_| {}).await;
     let first = Recovering::new(address).await;
@@ -317,10 +322,13 @@ async fn a_session_is_dropped_after_its_time_if_its_first_connection_was_replace
     // The server keeps the session only for the moment between the two connections.
     let (client, _) = first.back(address).await;
     let socket = program.joined().await;
+    tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::resume();
     drop(client);
     soon(socket.disconnected()).await;
     until(|| io.kept_for_recovery().sessions == 1).await;
+    tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(131)).await;
     assert_eq!(io.kept_for_recovery().sessions, 0);
 }
