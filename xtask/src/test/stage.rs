@@ -68,14 +68,14 @@ impl Stage {
         let (name, budget, full_budget) = match self {
             Self::Format => ("format", 30, 30),
             Self::Floors => ("floors", 30, 30),
-            Self::Lints => ("lints", 345, 345),
-            Self::Wasm => ("wasm", 90, 90),
+            Self::Lints => ("lints", 390, 390),
+            Self::Wasm => ("wasm", 75, 75),
             Self::Unit => ("unit", 600, 11 * 60),
             Self::Instructions => ("instructions", 285, 285),
             Self::Node => ("node", 240, 12 * 60),
-            Self::Cluster => ("cluster", 240, 8 * 60),
-            Self::Browser => ("browser", 330, 20 * 60),
-            Self::Autobahn => ("autobahn", 105, 60 * 60),
+            Self::Cluster => ("cluster", 270, 8 * 60),
+            Self::Browser => ("browser", 285, 20 * 60),
+            Self::Autobahn => ("autobahn", 90, 60 * 60),
             Self::Reference => ("reference", 105, 5 * 60),
         };
         Row { name, budget, full_budget }
