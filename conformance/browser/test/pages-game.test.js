@@ -108,7 +108,7 @@ describePage("the game", (pages) => {
   it("says goodbye to a raw WebSocket when the server stops", async () => {
     const page = await player("Ann");
     // The page may steer while its own WebSocket closes.
-    pages.tolerate(page, /net::ERR_|status of 400|WebSocket connection to|already in CLOSING or CLOSED state/);
+    pages.tolerate(page, /net::ERR_|status of (400|503)|WebSocket connection to|already in CLOSING or CLOSED state/);
     await page.evaluate(async () => {
       const socket = new WebSocket(`ws://${location.host}/game/ws`);
       window.closeCode = new Promise((resolve) => socket.addEventListener("close", ({ code }) => resolve(code)));
