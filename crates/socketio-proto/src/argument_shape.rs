@@ -26,11 +26,14 @@ const REPLY_TYPE_NAME: &str = concat!(env!("CARGO_CRATE_NAME"), "::reply::Reply<
 /// name of a tuple type begins with `(`. With optimizations, the compiler evaluates this call at compile time.
 pub(crate) fn argument_shape<T: ?Sized>() -> ArgumentShape {
     let mut name = type_name::<T>();
-    if let Some(value) = name.strip_prefix(REPLY_TYPE_NAME) {
-        name = value.strip_suffix('>').unwrap_or(value);
-    }
-    while let Some(target) = name.strip_prefix('&') {
-        name = target.strip_prefix("mut ").unwrap_or(target);
+    loop {
+        if let Some(target) = name.strip_prefix('&') {
+            name = target.strip_prefix("mut ").unwrap_or(target);
+        } else if let Some(value) = name.strip_prefix(REPLY_TYPE_NAME) {
+            name = value.strip_suffix('>').unwrap_or(value);
+        } else {
+            break;
+        }
     }
     match name.as_bytes() {
         b"()" => ArgumentShape::Empty,
@@ -71,6 +74,7 @@ mod tests {
     fn a_reply_is_what_is_in_it() {
         assert_eq!(argument_shape::<Reply<(u8, u8)>>(), ArgumentShape::Tuple);
         assert_eq!(argument_shape::<Reply<&(u8, u8)>>(), ArgumentShape::Tuple);
+        assert_eq!(argument_shape::<&Reply<&mut (u8, u8)>>(), ArgumentShape::Tuple);
         assert_eq!(argument_shape::<Reply<()>>(), ArgumentShape::Empty);
         assert_eq!(argument_shape::<Reply<Vec<(u8, u8)>>>(), ArgumentShape::Single);
     }
