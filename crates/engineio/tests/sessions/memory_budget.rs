@@ -4,7 +4,7 @@ use tidewire_engineio::{CloseReason, MemoryBudget, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use ws_proto::{CloseCode, Event, FrameHeader, Opcode};
 
-use crate::support::{Server, WebSocket, soon, text, until};
+use crate::support::{Opened, Request, Server, WebSocket, soon, text, until};
 
 const KIB: usize = 1024;
 
@@ -22,6 +22,16 @@ async fn begin_message(client: &mut WebSocket, length: usize, sent: usize) {
 /// Sends the rest of such a message.
 async fn finish_message(client: &mut WebSocket, length: usize, sent: usize) {
     client.write(&vec![b'x'; length - sent]).await;
+}
+
+/// Polls for a message that is larger than the buffers of the system, and reads one byte of the response.
+async fn begin_large_poll(server: &mut Server, budget: &MemoryBudget) -> (Opened, Request) {
+    let (polling, opened) = server.open_polling().await;
+    opened.session.send_text(&"x".repeat(12 * KIB * KIB));
+    let mut poll = polling.get().await;
+    soon(poll.0.read_u8()).await.expect("the response has begun");
+    until(|| budget.used() >= 12 * KIB * KIB).await;
+    (opened, poll)
 }
 
 async fn expect_close_1013(client: &mut WebSocket) {
@@ -157,13 +167,7 @@ async fn messages_for_a_poll_that_does_not_come_count() {
 async fn a_response_that_its_client_does_not_read_counts_and_ends_its_session() {
     let (options, budget) = options(20 * KIB * KIB);
     let mut server = Server::start(options).await;
-    let (polling, mut opened) = server.open_polling().await;
-    // More than the buffers of the system hold.
-    opened.session.send_text(&"x".repeat(12 * KIB * KIB));
-    let mut poll = polling.get().await;
-    // One byte shows that the response is on its way.
-    soon(poll.0.read_u8()).await.unwrap();
-    until(|| budget.used() >= 12 * KIB * KIB).await;
+    let (mut opened, mut poll) = begin_large_poll(&mut server, &budget).await;
     opened.expect_silence();
 
     let (_other, of_other) = server.open_polling().await;
@@ -182,11 +186,7 @@ async fn a_response_that_its_client_does_not_read_counts_and_ends_its_session() 
 async fn a_response_counts_until_its_client_has_read_it() {
     let (options, budget) = options(20 * KIB * KIB);
     let mut server = Server::start(options).await;
-    let (polling, mut opened) = server.open_polling().await;
-    opened.session.send_text(&"x".repeat(12 * KIB * KIB));
-    let mut poll = polling.get().await;
-    soon(poll.0.read_u8()).await.unwrap();
-    until(|| budget.used() >= 12 * KIB * KIB).await;
+    let (mut opened, mut poll) = begin_large_poll(&mut server, &budget).await;
     let mut rest = Vec::new();
     soon(poll.0.read_to_end(&mut rest)).await.unwrap();
     assert!(rest.ends_with(b"xxx") && rest.len() > 12 * KIB * KIB, "{}", rest.len());

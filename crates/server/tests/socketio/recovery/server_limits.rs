@@ -27,6 +27,14 @@ async fn enter(client: &mut Client, namespace: &str) {
     assert!(response.starts_with(&format!("40{namespace},{{")), "{response}");
 }
 
+/// Three clients connect to many namespaces and lose their connections.
+async fn leave_sessions(address: SocketAddr, rooms: &ParentNamespace) {
+    for _ in 0..3 {
+        drop(enter_all(address).await);
+    }
+    until(|| rooms.sockets().is_empty()).await;
+}
+
 fn fill_log(namespace: &Namespace) {
     let text = "x".repeat(500);
     (0..200).for_each(|number| namespace.to("nobody").emit(&text, number));
@@ -64,10 +72,7 @@ async fn clients_that_create_namespaces_do_not_multiply_the_sessions() {
         })
         .await;
         let rooms = io.of_pattern(|name| name.starts_with("/room-"));
-        for _ in 0..3 {
-            drop(enter_all(address).await);
-        }
-        until(|| rooms.sockets().is_empty()).await;
+        leave_sessions(address, &rooms).await;
         let kept = kept(&rooms);
         assert!(kept.sessions > 0 && kept.sessions <= max_sessions / 2, "{kept:?}");
         assert!(kept.session_bytes <= max_session_bytes / 2, "{kept:?}");
@@ -82,10 +87,7 @@ async fn clients_of_a_namespace_of_the_program_recover_although_others_fill_thos
     })
     .await;
     let rooms = io.of_pattern(|name| name.starts_with("/room-"));
-    for _ in 0..3 {
-        drop(enter_all(address).await);
-    }
-    until(|| rooms.sockets().is_empty()).await;
+    leave_sessions(address, &rooms).await;
     let _client = enter_all(address).await;
     rooms.children().iter().for_each(fill_log);
     let client = Recovering::new(address).await.cut(address).await;
